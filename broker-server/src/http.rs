@@ -131,16 +131,26 @@ pub async fn serve(
         match places.take(peer.ip()) {
             Ok(place) => {
                 let (speech, router, watcher) = (speech.clone(), router.clone(), graceful.watcher());
+                let mut stopped = stopped.clone();
                 let is_near = peer.ip().to_canonical().is_loopback() || place.is_of_proxy();
                 tokio::spawn(async move {
                     match speech.tls {
                         None if is_near => {
                             connection(guarded(stream, limits), peer, router, limits, watcher).await;
                         }
-                        None => lead_on(stream, &speech.public_url, NotServed::OnlyProxies, limits).await,
+                        None => tokio::select! {
+                            _ = stopped.wait_for(|stop| *stop) => {}
+                            () = lead_on(stream, &speech.public_url, NotServed::OnlyProxies, limits) => {}
+                        },
                         Some(tls) => {
                             let begun = handshake(stream, tls, &speech.public_url, limits);
-                            match tokio::time::timeout(limits.head_within, begun).await {
+                            let begun = tokio::time::timeout(limits.head_within, begun);
+                            let begun = tokio::select! {
+                                // A browser opens connections in advance, and begins nothing on them.
+                                _ = stopped.wait_for(|stop| *stop) => Ok(None),
+                                begun = begun => begun,
+                            };
+                            match begun {
                                 Ok(Some(stream)) => connection(stream, peer, router, limits, watcher).await,
                                 Ok(None) => {}
                                 Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),

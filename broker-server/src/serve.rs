@@ -178,8 +178,8 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         control::Asked { fleet: fleet.clone(), pieces, archives: kept, rollover: Arc::clone(&rollover) };
     let control = tasks
         .spawn("control", tasks::IDLE, move |beat| control::serve(Arc::clone(&socket), asked.clone(), beat));
-    let settings =
-        web_settings(&config, (&tls, pages_tls.as_ref()), &gate, &tasks, &own_pieces, archives, rollover);
+    let (both, running) = ((&tls, pages_tls.as_ref()), (&tasks, stopped.clone()));
+    let settings = web_settings(&config, both, &gate, running, &own_pieces, archives, rollover);
     let router = web::router(fleet.clone(), settings);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let http_task =

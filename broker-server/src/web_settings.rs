@@ -13,6 +13,7 @@ use crate::{
 };
 use fleet::{Archives, Refused, StoreError};
 use std::sync::Arc;
+use tokio::sync::watch;
 use web::{HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 /// The settings of the pages, by those of the server.
@@ -20,7 +21,7 @@ pub(crate) fn web_settings(
     config: &Config,
     (tls, pages_tls): (&Arc<Tls>, Option<&Arc<Tls>>),
     gate: &GateHandle,
-    tasks: &Tasks,
+    (tasks, stopped): (&Tasks, watch::Receiver<bool>),
     own_pieces: &Arc<OwnPieces>,
     archives: Arc<Archives>,
     rollover: Arc<Rollover>,
@@ -48,6 +49,7 @@ pub(crate) fn web_settings(
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         refused_connections: Arc::new(move || refused.refused_connections()),
         archives,
+        stopped,
         lost_piece: Arc::new(move || own_pieces.found()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
         strict_transport: public_url.starts_with("https://")

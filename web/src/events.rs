@@ -4,7 +4,7 @@
 //! client fetches what it shows again. A topic is told at most four times a second; what changes in between is told
 //! once, afterwards (a topic about all hosts once a second). Nothing queues up: what is due is a set of topics, bounded, and when it overflows (or the
 //! server's own channel did, or the client comes back with a `Last-Event-ID`) one event with the topic `all` says
-//! "look at everything again". The stream ends when the session does.
+//! "look at everything again". The stream ends when the session does, or the server.
 
 use crate::app::{App, Caller, Ctx};
 use crate::problem::Problem;
@@ -21,6 +21,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A topic is told at most once in this time.
@@ -155,6 +156,7 @@ struct Watch {
     changes: Receiver<Change>,
     due: Due,
     look_at: Instant,
+    stopped: watch::Receiver<bool>,
     ended: bool,
     _place: StreamPlace,
 }
@@ -206,7 +208,9 @@ impl Watch {
                 return Some(Event::default().id(self.due.seq.to_string()).data(data));
             }
             let wake_at = self.due.wake_at().map_or(self.look_at, |at| at.min(self.look_at));
+            let mut stopped = self.stopped.clone();
             tokio::select! {
+                Ok(_) = stopped.wait_for(|stopped| *stopped) => self.ended = true,
                 change = self.changes.recv() => self.take(change),
                 () = tokio::time::sleep_until(wake_at) => {}
             }
@@ -277,6 +281,7 @@ pub(crate) async fn stream(
         || since.is_some_and(|since| since != ctx.app.fleet.change_seq());
     let watch = Watch {
         changes,
+        stopped: ctx.app.settings.stopped.clone(),
         app: ctx.app,
         caller: ctx.caller,
         due: Due::new(wanted, behind),

@@ -7,6 +7,7 @@ use schema::Timestamp;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What the program tells the pages about itself.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct WebSettings {
     pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
     /// Whom the broker did not let in during the last day.
     pub refused_connections: Arc<dyn Fn() -> RefusedConnections + Send + Sync>,
+    /// Becomes true when the server stops: streams of events end at once, for they have no end of their own.
+    pub stopped: watch::Receiver<bool>,
     /// Whether browsers are told to use TLS for this machine from now on (HSTS).
     pub strict_transport: bool,
 }

@@ -2,7 +2,7 @@
 //! live meanwhile.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::mpsc,
     thread,
@@ -134,4 +134,33 @@ fn all_open_pages_come_back_after_a_restart_and_none_shows_old_state_as_live() {
         if browser.run(notice) == false { Ok(()) } else { Err(browser.text()) }
     });
     assert_eq!(browser.run("return window.stayed === true"), true, "without a reload");
+}
+
+#[test]
+fn a_server_that_is_stopped_ends_the_streams_of_open_pages_itself() {
+    let scratch = Scratch::new();
+    let mut server = Server::start(&scratch.folder("server"));
+    let token = server.token("watcher", "read");
+    let address = server.base();
+    let address = address.trim_start_matches("http://");
+    let open = || {
+        let mut stream = TcpStream::connect(address).expect("the server");
+        let head = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+        write!(stream, "GET /api/events?topics=audit HTTP/1.1\r\n{head}").expect("sent");
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).expect("an answer");
+        assert_eq!(&begin, b"HTTP/1.1 200");
+        stream
+    };
+    let pages: Vec<TcpStream> = (0..5).map(|_| open()).collect();
+    // Opened in advance, as browsers do.
+    let idle = TcpStream::connect(address).expect("the server");
+    server.stop();
+    for mut page in pages {
+        let mut rest = Vec::new();
+        let _ = page.read_to_end(&mut rest).expect("the end");
+        // A stream that only ends with the process has no last chunk.
+        assert!(rest.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&rest));
+    }
+    drop(idle);
 }

@@ -83,6 +83,7 @@ fn web_settings(
             vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]
         }),
         refused_connections: Arc::new(move || refused.lock().unwrap().clone()),
+        stopped: tokio::sync::watch::channel(false).1,
         strict_transport: false,
         certificates: Arc::new(|| {
             let ends_at = Some(Timestamp(START + 90 * 86_400_000));
