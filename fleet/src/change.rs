@@ -65,6 +65,8 @@ pub enum Changed {
     Audit,
     /// Accounts of people, API tokens or MQTT viewers.
     Accounts,
+    /// What is in break-glass kits.
+    Kits,
     /// The plan by which a host's agent backs up while the server is away.
     Plan(HostId),
     /// Messages passed while somebody watches them.

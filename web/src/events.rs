@@ -66,6 +66,7 @@ fn topics_of(what: &Changed) -> Vec<String> {
         Changed::Credentials(host) => vec![format!("credentials/{host}"), format!("host/{host}")],
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
+        Changed::Kits => vec!["kits".to_owned()],
         Changed::Plan(_) => Vec::new(),
         // What every page shows at its top.
         Changed::Damage => vec!["fleet".to_owned()],
@@ -75,7 +76,7 @@ fn topics_of(what: &Changed) -> Vec<String> {
 
 /// A topic as it is told, from what a client asked for; `None` = there is no such topic.
 fn topic_of(text: &str) -> Option<String> {
-    if matches!(text, "fleet" | "hosts" | "jobs" | "pending" | "audit" | "accounts" | "traffic") {
+    if matches!(text, "fleet" | "hosts" | "jobs" | "pending" | "audit" | "accounts" | "kits" | "traffic") {
         return Some(text.to_owned());
     }
     let (kind, rest) = text.split_once('/')?;
@@ -350,6 +351,7 @@ mod tests {
             Changed::Credentials(host),
             Changed::Audit,
             Changed::Accounts,
+            Changed::Kits,
             Changed::Traffic,
             Changed::Damage,
         ] {

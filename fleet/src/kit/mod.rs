@@ -8,6 +8,7 @@ mod missing;
 pub use missing::{KitGap, Kits, WhyGap};
 
 use crate::audit;
+use crate::change::Changed;
 use crate::credentials::{self, Opened};
 use crate::fleet::Fleet;
 use crate::fleet_state::FleetState;
@@ -97,6 +98,7 @@ impl Fleet {
                     op.tx.put(&IN_KITS, id, row)?;
                 }
             }
+            op.tx.effects.changed(Changed::Kits);
             Ok(())
         })
         .await

@@ -47,6 +47,7 @@ fn from_the_set_up_link_to_the_first_backup_and_through_the_work_of_a_day() {
 
     // It appears by itself; the steps lead on.
     browser.wait_text(&format!("{HOST} is connected"), LONG);
+    browser.wait_begins("#nav-server", "1 host connected", LONG);
     browser.click(&browser.find("a.button[href$='/repo#connection']"));
     let form = "#repo-credentials";
     browser.write(&browser.find(&format!("{form} [name=url]")), &repository);
@@ -107,6 +108,17 @@ fn from_the_set_up_link_to_the_first_backup_and_through_the_work_of_a_day() {
     browser.click(&browser.find("#pending-rows a[href$='/delete']"));
     browser.click(&browser.find("form button.is-danger"));
     browser.wait_text("Nothing is pending", SOON);
+
+    // A kit that is made is told of on the page that it was asked for on.
+    browser.open(&format!("{}/kit", server.base()));
+    assert!(said(&browser, "#kit-newest").contains("No kit was made"), "{}", browser.text());
+    assert_eq!(said(&browser, "#kit-badge"), "None yet");
+    let phrase = "a passphrase of this test";
+    let fields = [("passphrase", phrase), ("again", phrase), ("password", "correct horse battery staple")];
+    browser.send_form("form[action='/kit']", &fields);
+    let tells = "return !document.querySelector('#kit-newest').innerText.includes('No kit was made') \
+                 && document.querySelector('#kit-badge').innerText !== 'None yet'";
+    browser.wait_true(tells, LONG);
 
     // The credentials go when they are told to, and the host says so.
     browser.open(&format!("{}/hosts/{host}/repo-credentials/delete", server.base()));

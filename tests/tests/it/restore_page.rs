@@ -69,6 +69,10 @@ fn a_lost_file_is_back_within_eight_clicks_on_a_desk_and_on_a_phone() {
         assert_eq!(restored(&place(&browser), &letter), LETTER);
         assert!(!browser.overflows(), "at {width} px");
     }
+    browser.open(&format!("{}/hosts/{host}/restore", scene.server.base()));
+    let above = "return document.querySelector('#month').getBoundingClientRect().bottom \
+                 < document.querySelector('#files-title').getBoundingClientRect().top";
+    browser.wait_true(above, SOON);
     browser.size(WIDTHS[0]);
 
     // Known by its path, and typed.

@@ -15,7 +15,7 @@ use ::fleet::record::AgentGone;
 use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, ProofStatus, Reason, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use schema::{JobId, JobKind, Refusal, Timestamp};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -259,8 +259,29 @@ impl crate::sample::Samples for FleetView {
     }
 }
 
+/// How the server is, as every page says it: alone, without the hosts.
+#[derive(Serialize)]
+pub(crate) struct ServerView;
+
+impl View for ServerView {
+    const TEMPLATE: &'static str = "part/nav-server.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &["nav-server"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for ServerView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let _ = s;
+        vec![Self]
+    }
+}
+
 /// `GET /`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    if ctx.part.as_deref() == Some("nav-server") {
+        return ctx.show(StatusCode::OK, ServerView).await;
+    }
     let (filter, order, page) = (filter(&query)?, Order::of(&query)?, page_of(&query)?);
     ctx.read(move |ctx, state| {
         let all = state.fleet(&HostFilter::default());

@@ -63,7 +63,7 @@ pub(crate) struct KitView {
 impl View for KitView {
     const TEMPLATE: &'static str = "page/kit.html";
     const NAV: &'static str = "settings";
-    const PARTS: &'static [&'static str] = &[];
+    const PARTS: &'static [&'static str] = &["kit-badge", "kit-newest"];
 }
 
 #[cfg(test)]

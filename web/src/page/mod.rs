@@ -93,6 +93,7 @@ views! {
     jobs::JobsView,
     kit::KitView,
     pending::CountView,
+    fleet::ServerView,
     pending::PendingView,
     preview::PreviewView,
     quarantine::QuarantineView,
