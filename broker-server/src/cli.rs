@@ -1,8 +1,8 @@
 //! The command line.
 
-use crate::config::Layer;
+use crate::{config::Layer, standby::EVERY_MAY_BE};
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// The Holdfast server: MQTT broker, pages and API of a fleet of restic backups.
 #[derive(Debug, Parser)]
@@ -33,6 +33,15 @@ pub enum Command {
     Backup(Backup),
     /// Make a server anew from an archive, in an empty folder
     Restore(Restore),
+    /// The standbys of this server: programs elsewhere that fetch its archives, to take its place
+    Standby {
+        /// What to do
+        #[command(subcommand)]
+        command: Standby,
+    },
+    /// Make a standby the server, of the newest archive that it has. Exit status: 0 it is the server, 3 the server that it
+    /// follows still answers and nothing was done, 1 it failed, 2 wrong usage
+    Promote(Promote),
     /// Make a data folder of what can be read of a damaged one, which stays as it is. Exit status: 0 all was read, 1
     /// something is missing, 2 nothing was made
     Salvage(Salvage),
@@ -68,6 +77,36 @@ pub struct Serve {
     /// Print the settings in force and where each comes from, and end
     #[arg(long)]
     pub print_config: bool,
+    /// Whom to follow
+    #[command(flatten)]
+    pub follow: Follow,
+}
+
+/// Options of `serve` that make it a standby. They are no settings of the server: a settings file can't have them.
+#[derive(Clone, Debug, Args)]
+pub struct Follow {
+    /// Be the standby of the server whose pages are there: keep its newest archives, to take its place
+    #[arg(long, value_name = "URL", env = "HOLDFAST_FOLLOW")]
+    pub follow: Option<String>,
+    /// How often it is asked for what is new: such as 30s or 5m, from 1s to 60m [default: 5m]
+    #[arg(long, value_name = "TIME", env = "HOLDFAST_FOLLOW_EVERY", value_parser = every)]
+    pub follow_every: Option<Duration>,
+    /// File with the token that the server gave [default: standby/token in the data folder]
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_FOLLOW_TOKEN_FILE")]
+    pub follow_token_file: Option<PathBuf>,
+    /// Authority (PEM) that the server's certificate is of, such as its tls/ca.pem [default: those that the system trusts]
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_FOLLOW_AUTHORITY")]
+    pub follow_authority: Option<PathBuf>,
+    /// Ask without TLS also when it is another machine
+    #[arg(long, env = "HOLDFAST_FOLLOW_PLAIN")]
+    pub follow_plain: bool,
+}
+
+fn every(text: &str) -> Result<Duration, String> {
+    let unit = |ending| text.strip_suffix(ending).and_then(|number: &str| number.parse::<u64>().ok());
+    let seconds = unit("s").or_else(|| unit("m").and_then(|minutes| minutes.checked_mul(60)));
+    let every = seconds.map(Duration::from_secs).filter(|every| EVERY_MAY_BE.contains(every));
+    every.ok_or_else(|| "a whole number of seconds (30s) or minutes (5m), from 1s to 60m".to_owned())
 }
 
 /// Options of `demo`.
@@ -173,6 +212,74 @@ pub struct Restore {
     /// Open it with an identity of age, as age-keygen writes it
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub identity_file: Option<PathBuf>,
+}
+
+/// What to do with standbys.
+#[derive(Debug, Subcommand)]
+pub enum Standby {
+    /// Add a standby, and print the token with which it asks; it is shown this once. Also while the server runs
+    Add {
+        /// The server
+        #[command(flatten)]
+        server: Served,
+        /// What it is to be called
+        name: String,
+        /// The recipient (age1…) that the standby shows: archives are encrypted for it
+        #[arg(long, value_name = "RECIPIENT")]
+        recipient: String,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the standbys, and when each has asked and fetched last
+    List {
+        /// The server
+        #[command(flatten)]
+        server: Served,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a standby: its token is worth nothing any more
+    Remove {
+        /// The server
+        #[command(flatten)]
+        server: Served,
+        /// Which one
+        name: String,
+    },
+    /// On the standby: print the recipient of its data folder, which is made where it is empty or not there
+    Recipient {
+        /// The data folder of the standby
+        #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+        data_dir: PathBuf,
+    },
+}
+
+/// A server, which may run.
+#[derive(Debug, Args)]
+pub struct Served {
+    /// The server's data folder
+    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// The server's master key, when it is not in the data folder
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_MASTER_KEY_FILE")]
+    pub master_key_file: Option<PathBuf>,
+}
+
+/// Options of `promote`.
+#[derive(Debug, Args)]
+pub struct Promote {
+    /// The data folder of the standby, which may run: it ends then
+    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Also when the server that it follows still answers: there are two then, agents go over to this one as soon as they
+    /// reach it, and what the other one is told until it stands still is lost
+    #[arg(long)]
+    pub force: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `salvage`.

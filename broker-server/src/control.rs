@@ -31,6 +31,9 @@ use zeroize::{Zeroize, Zeroizing};
 /// The longest line that is read, in bytes: it may name thousands of hosts.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
+/// What is said when an answer is not understood.
+pub(crate) const OTHER_VERSION: &str = "the server that runs is of another version";
+
 /// How long a question and an answer may take to pass.
 const ASKED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -68,6 +71,22 @@ pub enum Ask {
         /// Also when hosts are lost by it.
         force: bool,
     },
+    /// A new standby; its token is the answer.
+    AddStandby {
+        /// What it is called.
+        name: String,
+        /// For whom its archives are encrypted.
+        recipient: String,
+    },
+    /// The standbys of the server.
+    Standbys,
+    /// A standby is one no more.
+    RemoveStandby {
+        /// What it is called.
+        name: String,
+    },
+    /// A standby is to end, for it is promoted.
+    HandOver,
     /// An archive, made as each night; none is sent.
     KeepArchive,
     /// An archive; its file follows the answer, see [`crate::archive`].
@@ -111,8 +130,42 @@ pub enum Answer {
         /// The instant whose state it holds, in milliseconds since 1970.
         made_at_ms: u64,
     },
+    /// The standbys of the server.
+    Standbys(Vec<StandbyTold>),
+    /// The standby ends.
+    HandedOver,
     /// It was not done; the reason in words.
     Refused(String),
+}
+
+/// A standby of the server.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StandbyTold {
+    /// What it is called.
+    pub name: String,
+    /// For whom its archives are encrypted.
+    pub recipient: String,
+    /// When it was added.
+    pub added_at: String,
+    /// When it asked last, since the server was started.
+    pub asked_at: Option<String>,
+    /// When it was sent an archive last.
+    pub fetched_at: Option<String>,
+    /// Whether it has kept silent for too long.
+    pub late: bool,
+}
+
+impl From<fleet::Standby> for StandbyTold {
+    fn from(standby: fleet::Standby) -> Self {
+        Self {
+            name: standby.name,
+            recipient: standby.recipient,
+            added_at: web::rfc3339(standby.added_at),
+            asked_at: standby.asked_at.map(web::rfc3339),
+            fetched_at: standby.fetched_at.map(web::rfc3339),
+            late: standby.is_late,
+        }
+    }
 }
 
 /// How the authorities of a server stand, after what was asked for.
@@ -175,6 +228,35 @@ enum Follows {
     Nothing,
     Kit(web::KitFile),
     Archive(Box<archive::Sending>),
+}
+
+/// Answers on the socket of a standby, until it is to end.
+pub async fn serve_standby(listener: &UnixListener) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let mut stream = BufReader::new(stream.take_line_limit());
+        let mut line = String::new();
+        let read = tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await;
+        if !matches!(read, Ok(Ok(_))) {
+            continue;
+        }
+        let hands_over = matches!(serde_json::from_str(&line), Ok(Ask::HandOver));
+        let answer = if hands_over {
+            Answer::HandedOver
+        } else {
+            Answer::Refused("this is a standby: ask the server that it follows".to_owned())
+        };
+        let Ok(mut bytes) = serde_json::to_vec(&answer) else { continue };
+        bytes.push(b'\n');
+        let stream = stream.get_mut().get_mut();
+        let told = tokio::time::timeout(ASKED_WITHIN, stream.write_all(&bytes)).await;
+        if hands_over && matches!(told, Ok(Ok(()))) {
+            return;
+        }
+    }
 }
 
 /// Answers on the socket, for ever.
@@ -302,6 +384,20 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
             Ok(code) => Ok(code.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         },
+        Ask::AddStandby { name, recipient } => {
+            fleet.add_standby(name, recipient, by).await.map_err(|refused| refused.to_string())
+        }
+        Ask::RemoveStandby { name } => {
+            let removed = fleet.remove_standby(name, by).await;
+            removed.map(|()| Secret::default()).map_err(|refused| refused.to_string())
+        }
+        Ask::Standbys => {
+            return match fleet.standbys() {
+                Ok(all) => Answer::Standbys(all.into_iter().map(StandbyTold::from).collect()),
+                Err(error) => Answer::Refused(error.to_string()),
+            };
+        }
+        Ask::HandOver => Err("a server runs over this folder, and no standby".to_owned()),
         Ask::Check
         | Ask::Kit { .. }
         | Ask::KeepArchive

@@ -32,7 +32,8 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
         let mut touched = BTreeSet::new();
         match beat.waits(changes.recv()).await {
             Ok(Change { what: Changed::Host(host), .. }) => drop(touched.insert(host)),
-            Ok(Change { what: Changed::Accounts | Changed::Damage, .. }) | Err(RecvError::Lagged(_)) => {}
+            Ok(Change { what: Changed::Accounts | Changed::Damage | Changed::Succeeded, .. })
+            | Err(RecvError::Lagged(_)) => {}
             Ok(_) => continue,
             Err(RecvError::Closed) => return,
         }
@@ -52,8 +53,8 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
                 }
                 known = now;
                 // Who is connected counts on what it says being written down.
-                if fleet.damage().is_some() {
-                    known.hosts.keys().for_each(|host| gate.kick(*host, "the data file is damaged"));
+                if fleet.only_reads() {
+                    known.hosts.keys().for_each(|host| gate.kick(*host, "nothing is written any more"));
                 }
             }
             Err(error) => tracing::error!(%error, "the accounts could not be read"),

@@ -88,7 +88,7 @@ impl Directory for FleetDirectory {
         };
         let is_viewer = !login.client_id.starts_with("enroll-") && login.username.parse::<HostId>().is_err();
         // What could not be written down would be lost: agents keep it until it can.
-        if !is_viewer && self.fleet.damage().is_some() {
+        if !is_viewer && self.fleet.only_reads() {
             return Err(LoginRefusal::Unavailable);
         }
         // None of the passwords that this server gives is anything but text.

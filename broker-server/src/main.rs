@@ -9,7 +9,7 @@ use holdfast_server::{
     data::{self, Checked},
     demo, kit,
     log::VisibleStderr,
-    out, platform, rotate, salvage, serve,
+    out, platform, rotate, salvage, serve, standby,
 };
 use std::{
     io::{IsTerminal, Write},
@@ -46,7 +46,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             log_to_stderr(config.log.value, "info,rumqttd=warn");
             raise_file_limit();
-            runtime()?.block_on(serve::until_signal(config))?;
+            match options.follow.follow.clone() {
+                Some(url) => runtime()?.block_on(standby::serve(config, options.follow, url))?,
+                None => runtime()?.block_on(serve::until_signal(config))?,
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(options) => {
@@ -72,6 +75,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log_to_stderr(LogFormat::Text, "warn");
             archive::restore(&options)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Standby { command } => {
+            log_to_stderr(LogFormat::Text, "warn");
+            runtime()?.block_on(standby::command(command))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Promote(options) => {
+            log_to_stderr(LogFormat::Text, "warn");
+            runtime()?.block_on(standby::promote(options))
         }
         Command::Salvage(options) => {
             log_to_stderr(LogFormat::Text, "warn");

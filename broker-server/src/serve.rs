@@ -12,7 +12,7 @@ use crate::{
     own_pieces::OwnPieces,
     platform, publisher,
     rollover::{self, Rollover},
-    scrub,
+    scrub, standby,
     tasks::{self, Beat, Tasks},
     ticks::{self, MAINTAIN_EVERY, SWEEP_EVERY, TICK_EVERY},
     tls::Tls,
@@ -166,6 +166,10 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     let (incoming, kept) = (Arc::new(Mutex::new(incoming)), (fleet.clone(), gate.clone()));
     let ingest = tasks.spawn("ingest", tasks::IDLE, move |beat| {
         ingest::run(Arc::clone(&incoming), kept.0.clone(), kept.1.clone(), beat)
+    });
+    let kept = (fleet.clone(), config.public_url.value.clone());
+    tasks.spawn("succession", tasks::IDLE, move |beat| {
+        standby::tell_predecessor(kept.0.clone(), kept.1.clone(), beat)
     });
     let archives = Arc::new(archive::of_server(&config, &fleet, &own_pieces));
     let kept = (fleet.clone(), Arc::clone(&archives));

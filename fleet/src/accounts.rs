@@ -264,7 +264,7 @@ impl Fleet {
 pub(crate) fn log_failure(result: Result<(), Refused>) {
     match result {
         // That is told elsewhere, and each use would tell it again.
-        Ok(()) | Err(Refused::Store(StoreError::OnlyReads)) => {}
+        Ok(()) | Err(Refused::Store(StoreError::OnlyReads) | Refused::Superseded { .. }) => {}
         Err(error) => tracing::error!(%error, "an account's use could not be noted"),
     }
 }

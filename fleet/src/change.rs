@@ -73,6 +73,8 @@ pub enum Changed {
     Traffic,
     /// The data file was found damaged: from now on it is only read.
     Damage,
+    /// Another server has the place of this one, which stands still from now on.
+    Succeeded,
 }
 
 /// What follows from a batch once it is committed.
@@ -96,6 +98,8 @@ pub(crate) struct Effects {
     pub(crate) refused: Vec<(HostId, Over)>,
     /// The newest job id that was made.
     pub(crate) last_job: Option<JobId>,
+    /// Something else was written than what is noted in passing.
+    pub(crate) is_change: bool,
 }
 
 /// How long the lists of the [`Effects`] were when an operation began: when it is refused, they are cut back to that.

@@ -8,6 +8,8 @@ use crate::download::Downloads;
 use crate::facts::Facts;
 use crate::job::live::Board;
 use crate::link::LinkKeys;
+use crate::record::Succession;
+use crate::refused::Refused;
 use crate::roster::Roster;
 use crate::seal::MasterKey;
 use crate::settings::{Driver, Settings};
@@ -57,6 +59,10 @@ pub(crate) struct Context {
     scrub: Mutex<Option<Scrub>>,
     /// What can be read of the data file, once it was found damaged.
     damage: OnceLock<Arc<Damage>>,
+    /// Who has the place of this server.
+    succession: Mutex<Option<Arc<Succession>>>,
+    /// When each standby has asked last.
+    standbys_asked: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl Deref for Context {
@@ -91,6 +97,8 @@ impl Context {
             aging: Mutex::default(),
             scrub: Mutex::default(),
             damage: OnceLock::new(),
+            succession: Mutex::default(),
+            standbys_asked: Mutex::default(),
         }
     }
 
@@ -165,6 +173,29 @@ impl Context {
     /// The data file was found damaged. That it was first counts.
     pub(crate) fn is_damaged(&self, damage: Damage) {
         let _ = self.damage.set(Arc::new(damage));
+    }
+
+    /// Who has the place of this server; `None` = nobody, as far as it knows.
+    pub(crate) fn succession(&self) -> Option<Arc<Succession>> {
+        lock(&self.succession).clone()
+    }
+
+    /// Whether anything may be changed still.
+    pub(crate) fn may_change(&self) -> Result<(), Refused> {
+        match self.succession() {
+            None => Ok(()),
+            Some(it) => Err(Refused::Superseded { incarnation: it.incarnation, url: it.url.clone() }),
+        }
+    }
+
+    /// Another server has the place of this one.
+    pub(crate) fn succeeded(&self, succession: Succession) {
+        *lock(&self.succession) = Some(Arc::new(succession));
+    }
+
+    /// When each standby has asked last, since the start.
+    pub(crate) fn standbys_asked(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+        lock(&self.standbys_asked)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {

@@ -128,6 +128,12 @@ impl Fleet {
         }
     }
 
+    /// What tells whether anything was changed since another mark; another one at each start.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        format!("{:x}-{}", self.context.started_at.0, self.store.counts().changes)
+    }
+
     pub(crate) fn context(&self) -> Arc<Context> {
         self.context.clone()
     }
@@ -156,6 +162,7 @@ impl Fleet {
         by: By,
         run: impl FnMut(&mut Op<'_, '_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
+        self.context.may_change()?;
         self.store.write(self.operation(by, run)).await
     }
 

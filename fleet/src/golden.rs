@@ -280,6 +280,25 @@ fn enums(written: &mut Written) {
             retiring_since: Some(AT),
         }]),
         Meta::Trusted(_) => Meta::Trusted(vec![TrustedAuthority { certificate: vec![0x30, 1, 0], since: AT }]),
+        Meta::Standbys(_) => Meta::Standbys(vec![crate::record::StandbyRow {
+            name: text("attic"),
+            recipient: text("age1x"),
+            token_sha256: [7; 32],
+            added_at: Timestamp(3),
+            fetched_at: Some(AT),
+            bytes: 9,
+            peer: text("192.0.2.7"),
+        }]),
+        Meta::Predecessor(_) => Meta::Predecessor(crate::record::Predecessor {
+            url: text("https://former"),
+            authority: Some(text("PEM")),
+            plain: true,
+        }),
+        Meta::Succeeded(_) => Meta::Succeeded(crate::record::Succession {
+            incarnation: schema::Incarnation(2),
+            since: AT,
+            url: text("https://standby"),
+        }),
     });
     each!(written, ClosedBy {
         ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),

@@ -6,7 +6,7 @@
 
 use crate::op::Op;
 use crate::record::Restoration;
-use crate::record::meta::{META_INCARNATION, META_RESTORATION, Meta};
+use crate::record::meta::{META_INCARNATION, META_RESTORATION, META_SUCCEEDED, Meta};
 use crate::refused::StoreError;
 use crate::store::{LINK_STATES, META, Reads, Span};
 use schema::{Incarnation, Timestamp};
@@ -35,6 +35,8 @@ pub(crate) fn begin_anew(op: &mut Op<'_, '_>, archive_made_at: Timestamp) -> Res
     let restored_at = op.now;
     let incarnation = read(op.tx)?.next().max(Incarnation(restored_at.0 / 1_000));
     op.tx.put(&META, &META_INCARNATION.to_owned(), &Meta::Incarnation(incarnation))?;
+    // It is the one that counts from now on, as far as nobody says otherwise.
+    op.tx.remove(&META, &META_SUCCEEDED.to_owned())?;
     let restoration = Restoration { incarnation, archive_made_at, restored_at, dismissed: false };
     op.tx.put(&META, &META_RESTORATION.to_owned(), &Meta::Restoration(restoration))?;
     for (host, mut state) in op.tx.rows(&LINK_STATES, &Span::ALL)? {

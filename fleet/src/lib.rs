@@ -93,8 +93,10 @@ pub mod seed;
 mod settings;
 mod sign_in;
 mod soundness;
+mod standby;
 mod status;
 mod store;
+mod succession;
 mod summary;
 mod sweep;
 mod ticket;
@@ -106,8 +108,9 @@ pub mod view;
 pub use addresses::{AddressUse, Dependent, MOST_LISTED};
 pub use archive::{
     ARCHIVE_PARTS, About, ArchiveError, ArchiveFolder, ArchiveKey, ArchiveKeyFacts, ArchiveOpener,
-    ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Contents, DrawnIdentity, Kept, NoArchive,
-    Parts, Restored, archive_name, check_recipient, look_through, restore,
+    ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Contents, DrawnIdentity, Kept, MadeAside,
+    NoArchive, Parts, Promotion, Restored, archive_name, check_archive, check_recipient, look_through,
+    new_identity, promote, recipient_of, restore,
 };
 pub use authority::AuthorityUse;
 pub use budget::OverBudget;
@@ -126,7 +129,7 @@ pub use login::NoLogin;
 pub use newcomer::Newcomer;
 pub use opening::{Checked, check_key_file};
 pub use pending::{GiveUp, Setback};
-pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, Stand};
+pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, STANDBY_FOLDER, Stand};
 pub use record::{Ended, Usage};
 pub use refused::{OpenError, Refused, RunnerSetback, StoreError, WriteFault};
 pub use request::{By, JobRequest, OperatorChange};
@@ -134,7 +137,9 @@ pub use reunion::{Reunion, SupersededHost};
 pub use salvage::{SalvageError, Salvaged, salvage};
 pub use settings::{AgingLimits, Driver, Random, Settings};
 pub use sign_in::DEVICE_LIVES_MS;
+pub use standby::{MOST_STANDBYS, STANDBY_LATE_AFTER_MS, Standby};
 pub use store::WriterCounts;
+pub use succession::Heard;
 pub use view::{
     AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostProof, HostRow, HostStanding, JobFilter, Page,
     Paged, ProofOfGroup, ProofStatus, Reason, RestoreEstimate, ScheduleView, Status,

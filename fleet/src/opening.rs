@@ -19,6 +19,7 @@ use crate::scrub;
 use crate::seal::{Binding, MasterKey};
 use crate::settings::{Driver, Settings};
 use crate::store::{Begins, Committed, JOBS, META, Order, Reads, Span, Store, Tx, check};
+use crate::succession;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -178,6 +179,9 @@ fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
     }
     hello::nobody_is_connected(&mut op)?;
     download::nobody_waits(&mut op)?;
+    if let Some(succession) = succession::of(op.tx)? {
+        context.succeeded(succession);
+    }
     context.clock_begins(op.now);
     Ok(())
 }

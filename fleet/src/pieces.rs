@@ -26,6 +26,8 @@ pub const KEY_FILE: &str = "master.key";
 pub const AUTHORITY_FOLDER: &str = "tls";
 /// The authority's certificate and its key.
 const AUTHORITY_FILES: [&str; 2] = ["tls/ca.pem", "tls/ca.key"];
+/// What a standby keeps, in its data folder.
+pub const STANDBY_FOLDER: &str = "standby";
 /// There while a first start makes the pieces.
 const BEGUN_FILE: &str = "first-start";
 /// There while a server is restored from an archive: what lies beside it does not serve.
@@ -131,6 +133,9 @@ impl Pieces {
             return Err(OpenError::HalfRestored { data_dir: self.data_dir.clone() });
         }
         let mut paths = vec![self.data_file()];
+        if self.data_dir.join(STANDBY_FOLDER).is_dir() && length(&paths[0])?.is_none() {
+            return Err(OpenError::Standby { data_dir: self.data_dir.clone() });
+        }
         let begun = self.has_begun()?;
         // A key from elsewhere is there before the first start.
         if self.key_file.is_none() {

@@ -38,6 +38,20 @@ pub enum Refused {
     /// There is no such account, token or viewer.
     #[error("there is no such account")]
     AccountNotFound,
+    /// There is no such standby.
+    #[error("there is no such standby")]
+    StandbyNotFound,
+    /// Another server has the place of this one.
+    #[error(
+        "another server was made of this one and has its place (incarnation {incarnation}, {url}): this one stands still; make \
+         the change there"
+    )]
+    Superseded {
+        /// Which incarnation it is.
+        incarnation: schema::Incarnation,
+        /// Where its pages are.
+        url: String,
+    },
     /// The name is somebody else's.
     #[error("the name {name} is taken; choose another")]
     NameTaken {
@@ -200,6 +214,8 @@ impl Refused {
             Self::PendingNotFound => "pending_not_found",
             Self::JobNotFound => "job_not_found",
             Self::AccountNotFound => "account_not_found",
+            Self::StandbyNotFound => "standby_not_found",
+            Self::Superseded { .. } => "superseded",
             Self::NameTaken { .. } => "name_taken",
             Self::InvalidInput { .. } => "invalid_input",
             Self::HostOffline => "host_offline",
@@ -585,6 +601,15 @@ pub enum OpenError {
          from the beginning"
     )]
     HalfRestored {
+        /// The data folder.
+        data_dir: PathBuf,
+    },
+    /// A standby keeps its archives there.
+    #[error(
+        "{data_dir} is the folder of a standby: holdfast-server serve --follow goes on with it, and holdfast-server promote makes \
+         the server of it"
+    )]
+    Standby {
         /// The data folder.
         data_dir: PathBuf,
     },

@@ -36,6 +36,8 @@ pub(crate) enum Binding {
     Archive,
     /// An enrolment, as a host's password holds it.
     Enrolment,
+    /// That a server has the place of another one.
+    Succession,
 }
 
 impl Binding {
@@ -48,6 +50,7 @@ impl Binding {
             Self::Device => "device".to_owned(),
             Self::Archive => "archive".to_owned(),
             Self::Enrolment => "enrolment".to_owned(),
+            Self::Succession => "succession".to_owned(),
         }
     }
 
@@ -60,6 +63,7 @@ impl Binding {
             Self::Device => "a mark of a browser",
             Self::Archive => "the passphrase of archives",
             Self::Enrolment => "an enrolment",
+            Self::Succession => "a succession",
         }
     }
 }

@@ -58,7 +58,7 @@ impl Fleet {
         let context = self.context();
         let now = context.now();
         context.board().forget_silent(Timestamp(now.0.saturating_sub(SILENT_AFTER_MS)), now);
-        if self.damage().is_some() {
+        if self.only_reads() {
             return;
         }
         let due = match self.view().and_then(|view| due_jobs(&view, now)) {

@@ -23,6 +23,7 @@ use axum::response::IntoResponse;
 use fleet::record::{Actor, Host, Role, Scope, Scopes, Secret};
 use fleet::{ArchiveState, By, ChangeSeq, Fleet, FleetState, Found, NewEnrollToken};
 use schema::{HostId, Timestamp};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     /// Whether the data file could be written.
     pub(crate) proven: tokio::sync::Mutex<Proven>,
     failures: Mutex<Failures>,
+    /// When an archive was made for each standby last.
+    made_for_standbys: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 /// Shared by all requests.
@@ -78,6 +81,7 @@ impl App {
             minted: Mutex::default(),
             proven: tokio::sync::Mutex::default(),
             failures: Mutex::default(),
+            made_for_standbys: Mutex::default(),
         }))
     }
 
@@ -113,12 +117,25 @@ impl App {
         let lost_piece = (settings.lost_piece)();
         let late = settings.archives.status().ok().filter(|status| status.state == ArchiveState::Late);
         let late_archive = late.map(|status| words::archives(now, &status).sentence);
+        let late_standbys = words::late_standbys(now, &self.fleet.standbys().unwrap_or_default());
+        let succession = self.fleet.succession().map(|it| words::succession(now, &it));
         judge(
-            (damage, lost_piece, late_archive),
+            (damage, succession),
+            (lost_piece, late_archive, late_standbys),
             (writer, failed_recently),
             (settings.space_left)(),
             (settings.tasks)(),
         )
+    }
+
+    /// Whether an archive may be made for a standby now; counts as made then.
+    pub(crate) fn standby_may_have_another(&self, name: &str, now: Timestamp, after_ms: u64) -> bool {
+        let mut made = self.made_for_standbys.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = made.get(name).is_none_or(|at| now < *at || now.ms_since(*at) >= after_ms);
+        if may {
+            made.insert(name.to_owned(), now);
+        }
+        may
     }
 
     /// The table of sign-in tries. A panic while it was held leaves it as it was.

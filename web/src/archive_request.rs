@@ -22,7 +22,7 @@ use std::io::Read as _;
 const PIECE_BYTES: usize = 256 << 10;
 
 /// The own password of a person; a token has none.
-async fn confirm(ctx: &Ctx, password: Option<Secret>, of: &str) -> Result<(), Problem> {
+pub(crate) async fn confirm(ctx: &Ctx, password: Option<Secret>, of: &str) -> Result<(), Problem> {
     if ctx.caller.as_ref().is_none_or(|caller| caller.session.is_none()) {
         return Ok(());
     }
@@ -70,12 +70,13 @@ pub(crate) async fn download(
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((headers, pieces(ctx.clone(), file)).into_response())
+    Ok((headers, pieces(ctx.clone(), file, kept.bytes, || ())).into_response())
 }
 
-fn pieces(ctx: Ctx, file: File) -> Body {
-    let pieces = unfold(Some((ctx, file)), |state| async move {
-        let (ctx, file) = state?;
+/// A file, piece by piece; `at_end` is called when all `bytes` of it were handed over.
+pub(crate) fn pieces(ctx: Ctx, file: File, bytes: u64, at_end: impl FnOnce() + Send + 'static) -> Body {
+    let pieces = unfold(Some((ctx, file, bytes, Some(at_end))), |state| async move {
+        let (ctx, file, left, mut at_end) = state?;
         let read = ctx.apart(WhenBusy::Wait, move |_| {
             let mut piece = Vec::with_capacity(PIECE_BYTES);
             let read = (&file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
@@ -83,7 +84,15 @@ fn pieces(ctx: Ctx, file: File) -> Body {
         });
         match read.await {
             Ok((_, Ok(piece))) if piece.is_empty() => None,
-            Ok((file, Ok(piece))) => Some((Ok(Bytes::from(piece)), Some((ctx, file)))),
+            Ok((file, Ok(piece))) => {
+                let left = left.saturating_sub(piece.len() as u64);
+                if left == 0
+                    && let Some(at_end) = at_end.take()
+                {
+                    at_end();
+                }
+                Some((Ok(Bytes::from(piece)), Some((ctx, file, left, at_end))))
+            }
             // The connection ends in the middle: it does not pass for whole.
             Ok((_, Err(why))) => Some((Err(why), None)),
             Err(problem) => Some((Err(std::io::Error::other(problem.message)), None)),

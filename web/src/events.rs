@@ -69,7 +69,7 @@ fn topics_of(what: &Changed) -> Vec<String> {
         Changed::Kits => vec!["kits".to_owned()],
         Changed::Plan(_) => Vec::new(),
         // What every page shows at its top.
-        Changed::Damage => vec!["fleet".to_owned()],
+        Changed::Damage | Changed::Succeeded => vec!["fleet".to_owned()],
         Changed::Traffic => vec!["traffic".to_owned()],
     }
 }
@@ -354,6 +354,7 @@ mod tests {
             Changed::Kits,
             Changed::Traffic,
             Changed::Damage,
+            Changed::Succeeded,
         ] {
             for topic in topics(&what) {
                 assert_eq!(topic_of(&topic), Some(topic));

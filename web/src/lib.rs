@@ -76,6 +76,7 @@ mod server_facts;
 mod sh;
 mod shell;
 mod sign_in;
+mod standby_request;
 mod streams;
 mod template;
 mod trouble;

@@ -7,7 +7,8 @@ use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
 use fleet::{
-    ArchiveState, ArchiveStatus, FleetState, Found, HostFilter, HostRow, Kits, ProofStatus, Scrub, Status,
+    ArchiveState, ArchiveStatus, FleetState, Found, HostFilter, HostRow, Kits, ProofStatus, Scrub, Standby,
+    Status,
 };
 use schema::Timestamp;
 use std::fmt::Write as _;
@@ -30,6 +31,7 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
     families.extend(of_tasks(&(ctx.app.settings.tasks)()));
     families.extend(of_kits(&state.kits()?));
     families.extend(of_archives(ctx.now(), &ctx.app.settings.archives.status()?));
+    families.extend(of_standbys(&ctx.app.fleet.standbys()?, ctx.app.fleet.succession().is_some()));
     families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
     let writer = ctx.app.fleet.writer_counts();
     families.extend([
@@ -95,6 +97,29 @@ fn of_archives(now: Timestamp, status: &ArchiveStatus) -> Vec<Family<'static>> {
             .map(|state| (format!("state=\"{}\"", state.code()), f64::from(u8::from(state == status.state))))
             .to_vec(),
     ));
+    families
+}
+
+/// How the standbys of the server follow, and whether one has taken its place.
+fn of_standbys(standbys: &[Standby], is_superseded: bool) -> Vec<Family<'static>> {
+    let help = "Whether another server has the place of this one, which stands still.";
+    let mut families = vec![("holdfast_superseded", "gauge", help, one(f64::from(u8::from(is_superseded))))];
+    let each = |value: &dyn Fn(&Standby) -> Option<f64>| -> Vec<(String, f64)> {
+        let label = |standby: &Standby| format!("standby=\"{}\"", escaped(&standby.name));
+        standbys.iter().filter_map(|standby| Some((label(standby), value(standby)?))).collect()
+    };
+    if !standbys.is_empty() {
+        let help = "When the standby was sent an archive last.";
+        let fetched = each(&|standby| Some(standby.fetched_at?.0 as f64 / 1_000.0));
+        families.push(("holdfast_standby_fetched_timestamp_seconds", "gauge", help, fetched));
+        let help = "Whether the standby has not asked for what is new for three hours.";
+        families.push((
+            "holdfast_standby_late",
+            "gauge",
+            help,
+            each(&|it| Some(f64::from(u8::from(it.is_late)))),
+        ));
+    }
     families
 }
 

@@ -116,6 +116,7 @@ fn status(refused: &Refused) -> StatusCode {
         | Refused::ScheduleNotFound
         | Refused::PendingNotFound
         | Refused::JobNotFound
+        | Refused::StandbyNotFound
         | Refused::AccountNotFound => StatusCode::NOT_FOUND,
         Refused::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Refused::SetupClosed => StatusCode::GONE,

@@ -49,6 +49,7 @@ fn form_addresses() -> Vec<Route> {
         get("/operators/{name}", Admin, to_page),
         get("/tokens", Admin, to_page),
         get("/viewers", Admin, to_page),
+        get("/archives/standbys", Admin, to_page),
         own(Method::GET, "/account/password", to_page),
     ]
 }
@@ -167,6 +168,8 @@ fn pages() -> Vec<Route> {
         post("/archives", Admin, archive::make),
         post("/archives/key", Admin, archive::set_key),
         post("/archives/{archive}/download", Admin, archive::download),
+        post("/archives/standbys", Admin, archive::add_standby),
+        post("/archives/standbys/{name}/remove", Admin, archive::remove_standby),
         get("/kit", Admin, kit::show),
         post("/kit", Admin, kit::make),
         get("/settings", Admin, settings::show),
@@ -242,7 +245,7 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, agent_access, archive, kit, operator, storage};
+    use api::{account, agent_access, archive, kit, operator, standby, storage};
     let doc = |summary| Doc::new("accounts", summary);
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
@@ -318,6 +321,28 @@ fn api_accounts() -> Vec<Route> {
                  both are audited")
             .takes::<ArchiveDownloadIn>()
             .answers_as("application/octet-stream"),
+        ),
+        get("/api/standbys", Admin, standby::list).doc(
+            doc("The standbys of this server: programs that fetch its archives, to take its place").lists::<StandbyOut>(),
+        ),
+        post("/api/standbys", Admin, standby::add).doc(
+            doc("Adds a standby: it is sent archives that are encrypted for its recipient. Its token is in this answer only. A person \
+                 gives the own password again; audited")
+            .takes::<StandbyIn>()
+            .answers::<StandbyCreated>(201),
+        ),
+        delete("/api/standbys/{name}", Admin, standby::remove)
+            .doc(doc("Removes a standby: its token is worth nothing any more").empty()),
+        open(Method::GET, "/api/standby/archive", standby::archive).doc(
+            doc("For a standby, with its own token: an archive of now that is encrypted for its recipient; 304 when nothing has \
+                 changed since the one of `If-None-Match`, 401 `no_standby`, 409 `superseded`, 503 `busy` with Retry-After")
+            .answers_as("application/octet-stream"),
+        ),
+        open(Method::POST, "/api/standby/succession", standby::succession).doc(
+            doc("For a server that was promoted: tells this one that its place is taken. Only what is sealed with the master key of \
+                 both is believed, 403 else; then each change here is 409 `superseded`")
+            .takes::<SuccessionIn>()
+            .answers::<SuccessionOut>(200),
         ),
         get("/api/storage", Admin, storage::show).doc(
             doc("How the data file stands by the last look through it, and what of a damaged one can't be read. Of a \

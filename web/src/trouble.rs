@@ -40,7 +40,8 @@ pub(crate) struct ServerTrouble {
 
 /// What is wrong with the server, the worst first.
 pub(crate) fn judge(
-    (damage, lost_piece, late_archive): (Option<(String, String)>, Option<String>, Option<String>),
+    (damage, succession): (Option<(String, String)>, Option<String>),
+    (lost_piece, late_archive, late_standbys): (Option<String>, Option<String>, Option<String>),
     (writer, failed_recently): (WriterCounts, bool),
     space_left: Option<u64>,
     tasks: Vec<TaskFacts>,
@@ -60,6 +61,9 @@ pub(crate) fn judge(
                  (holdfast-server salvage)."
             ),
         );
+    }
+    if let Some(text) = succession {
+        fails("Another server has the place of this one, which stands still", text);
     }
     if let Some(fault) = writer.fault.filter(|_| writer.failing > 0) {
         fails(
@@ -102,6 +106,13 @@ pub(crate) fn judge(
             is_failure: false,
             title: "The newest archive of the server is too old".to_owned(),
             text: format!("{text} See Archives in the settings."),
+        });
+    }
+    if let Some(text) = late_standbys {
+        troubles.push(ServerTrouble {
+            is_failure: false,
+            title: "A standby of the server falls behind".to_owned(),
+            text,
         });
     }
     if let Some(silent) = in_trouble(tasks) {
@@ -185,7 +196,7 @@ mod tests {
             (damage(), counts(0, None), None, silent, vec![("damaged", true), ("unhealthy", true)]),
         ];
         for (damage, counts, left, task, expected) in table {
-            let found = judge((damage, None, None), counts, left, vec![task]);
+            let found = judge((damage, None), (None, None, None), counts, left, vec![task]);
             let found: Vec<_> =
                 found.iter().map(|trouble| (trouble.title.as_str(), trouble.is_failure)).collect();
             assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -199,7 +210,7 @@ mod tests {
     fn that_nothing_can_be_changed_is_told_only_until_a_change_goes_through() {
         let told = |failing| {
             let counts = WriterCounts { failing, fault: Some(WriteFault::Full), ..WriterCounts::default() };
-            judge((None, None, None), (counts, true), None, Vec::new()).remove(0)
+            judge((None, None), (None, None, None), (counts, true), None, Vec::new()).remove(0)
         };
         assert!(told(1).text.contains("Nothing can be changed"));
         let after = told(0);

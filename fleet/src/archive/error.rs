@@ -78,6 +78,9 @@ pub enum ArchiveError {
     /// Where the server is to be restored, something is.
     #[error("{} is not empty: a server is restored into a folder that is empty or not there", .0.display())]
     NotEmpty(PathBuf),
+    /// Where a standby is to become the server, one is.
+    #[error("{} is there: this folder holds a server already", .0.display())]
+    IsThere(PathBuf),
 }
 
 impl ArchiveError {

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "holdfast-archive-";
 const SUFFIX: &str = ".age";
+/// The name that an archive for a standby never gets: it has none as soon as it can be read.
+const ASIDE: &str = "for-a-standby";
 
 /// Where a server puts its archives.
 #[derive(Clone, Debug)]
@@ -31,6 +33,15 @@ pub struct Kept {
     pub name: String,
     /// The instant whose state it holds.
     pub at: Timestamp,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+/// An archive that has no name, and is gone when it is closed.
+#[derive(Debug)]
+pub struct MadeAside {
+    /// The file, to be read from its beginning.
+    pub file: File,
     /// How long it is.
     pub bytes: u64,
 }
@@ -114,12 +125,33 @@ impl ArchiveFolder {
         };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if name.to_str().and_then(Draft::target_of).and_then(instant).is_some() {
+            let target = name.to_str().and_then(Draft::target_of);
+            if target.is_some_and(|target| target == ASIDE || instant(target).is_some()) {
                 let path = entry.path();
                 fs::remove_file(&path).map_err(Self::failed(&path))?;
             }
         }
         Ok(())
+    }
+
+    /// Makes an archive of now for whoever asks, which is not kept. Whoever gets it looks it through. Blocks.
+    pub fn make_aside(
+        &self,
+        fleet: &Fleet,
+        parts: Vec<ArchivePart>,
+        version: &str,
+        key: &ArchiveKey,
+    ) -> Result<MadeAside, ArchiveError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        made.map_err(Self::failed(&self.path))?;
+        let path = self.path.join(ASIDE);
+        let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
+        let file = draft.read_again().map_err(Self::failed(&path))?;
+        // No view of the data file is held open for as long as a slow line takes.
+        let archiving = fleet.begin_archive(parts, version)?;
+        archiving.write(key, BufWriter::with_capacity(1 << 20, &draft))?;
+        let bytes = file.metadata().map_err(Self::failed(&path))?.len();
+        Ok(MadeAside { file, bytes })
     }
 
     /// Makes an archive, looks it through, and removes those that are too many. One at a time; blocks. What fails leaves

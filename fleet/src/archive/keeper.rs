@@ -1,7 +1,7 @@
 //! The archives that a server makes by itself, night by night, and when it is asked.
 
 use super::error::ArchiveError;
-use super::folder::{ArchiveFolder, Kept};
+use super::folder::{ArchiveFolder, Kept, MadeAside};
 use super::key::ArchiveKey;
 use super::own_key::ArchiveKeyFacts;
 use super::write::{ArchivePart, Archiving};
@@ -40,6 +40,8 @@ pub struct Archives {
 #[derive(Default)]
 struct State {
     is_busy: bool,
+    /// One is being made for a standby.
+    is_made_aside: bool,
     kept: Vec<Kept>,
     failed: Option<(Timestamp, String)>,
 }
@@ -200,7 +202,7 @@ impl Archives {
     /// Whether one is due now. Reads the folder, and blocks.
     pub fn is_due(&self) -> Result<bool, StoreError> {
         self.look();
-        if self.fleet.damage().is_some() {
+        if self.fleet.only_reads() {
             return Ok(false);
         }
         let Some(key) = self.fleet.read()?.archive_key()? else { return Ok(false) };
@@ -235,6 +237,19 @@ impl Archives {
         Ok(kept)
     }
 
+    /// Makes one for a standby; one at a time for all of them. Returns when it is there.
+    pub async fn make_aside(self: &Arc<Self>, recipient: String) -> Result<MadeAside, NoArchive> {
+        let turn = Aside::take(self).ok_or(NoArchive::Busy)?;
+        let made = tokio::task::spawn_blocking(move || {
+            let archives = &turn.0;
+            let (parts, key) = ((archives.parts)()?, ArchiveKey::Recipients(vec![recipient]));
+            let made = archives.folder.make_aside(&archives.fleet, parts, archives.version, &key);
+            drop(turn);
+            made.map_err(|error| error.to_string())
+        });
+        made.await.unwrap_or_else(|error| Err(error.to_string())).map_err(NoArchive::Failed)
+    }
+
     /// Where one is.
     #[must_use]
     pub fn path_of(&self, kept: &Kept) -> PathBuf {
@@ -266,6 +281,22 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.state().is_busy = false;
+    }
+}
+
+/// The right to make one for a standby, as long as it lives.
+struct Aside(Arc<Archives>);
+
+impl Aside {
+    fn take(archives: &Arc<Archives>) -> Option<Self> {
+        let was_busy = std::mem::replace(&mut archives.state().is_made_aside, true);
+        (!was_busy).then(|| Self(Arc::clone(archives)))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.0.state().is_made_aside = false;
     }
 }
 

@@ -47,6 +47,21 @@ impl DrawnIdentity {
     }
 }
 
+/// A new identity of `age`, as `age-keygen` writes it, and its recipient.
+#[must_use]
+pub fn new_identity() -> (Secret, String) {
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public().to_string();
+    let text = age::secrecy::ExposeSecret::expose_secret(&identity.to_string()).to_owned();
+    (Secret::new(format!("# public key: {recipient}\n{text}\n")), recipient)
+}
+
+/// The recipient of the first identity in a text of `age-keygen`.
+pub fn recipient_of(text: &str) -> Result<String, ArchiveError> {
+    let all = identities(text)?;
+    all.first().map(|identity| identity.to_public().to_string()).ok_or(ArchiveError::Identity)
+}
+
 fn secret(secret: &Secret) -> SecretString {
     SecretString::from(secret.expose().to_owned())
 }

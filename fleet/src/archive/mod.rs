@@ -38,11 +38,11 @@ mod write;
 
 pub use about::About;
 pub use error::{ARCHIVE_PARTS, ArchiveError};
-pub use folder::{ArchiveFolder, Kept, archive_name};
+pub use folder::{ArchiveFolder, Kept, MadeAside, archive_name};
 pub use keeper::{ArchiveState, ArchiveStatus, Archives, NoArchive, Parts};
-pub use key::{ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient};
+pub use key::{ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient, new_identity, recipient_of};
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
-pub use restore::{Restored, restore};
+pub use restore::{Promotion, Restored, check as check_archive, promote, restore};
 pub(crate) use restore::{clear, is_free, put_file, sync_folder};
 pub use write::{ArchivePart, Archiving};

@@ -12,13 +12,14 @@ use crate::data_folder::make_data_folder;
 use crate::incarnation;
 use crate::op::Op;
 use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE, RESTORE_FILE, leave, remove};
-use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, META_TRUSTED, Meta};
-use crate::record::{AuditAction, AuditTarget, Fingerprint, TrustedAuthority};
+use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, META_PREDECESSOR, META_TRUSTED, Meta};
+use crate::record::{AuditAction, AuditTarget, Fingerprint, Predecessor, TrustedAuthority};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::seal::{Binding, MasterKey};
 use crate::settings::{Driver, Settings};
-use crate::store::{Import, SESSIONS, Span, StoredRow as _, TableKey as _};
+use crate::standby;
+use crate::store::{Import, META, SESSIONS, Span, StoredRow as _, TableKey as _};
 use schema::{Incarnation, Timestamp};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Write as _};
@@ -38,6 +39,15 @@ pub struct Restored {
     pub parts: Vec<&'static str>,
 }
 
+/// What a standby knows when it becomes the server.
+#[derive(Clone, Debug)]
+pub struct Promotion {
+    /// The server that it has followed.
+    pub predecessor: Predecessor,
+    /// For whom its archives were encrypted.
+    pub recipient: String,
+}
+
 /// Restores the server of an archive into a folder that is empty or not there. The whole archive is looked through before
 /// anything is written; what is torn afterwards does not serve, and restoring into the same folder again goes on from
 /// the beginning. Blocks.
@@ -47,12 +57,47 @@ pub fn restore(
     data_dir: &Path,
     driver: Driver,
 ) -> Result<Restored, ArchiveError> {
+    is_free(data_dir)?;
+    restore_into(archive, opener, data_dir, driver, None)
+}
+
+/// Makes a standby the server, in its own folder beside what it keeps there. Where it is torn, doing it again goes on from
+/// the beginning. Blocks.
+pub fn promote(
+    archive: &Path,
+    opener: &ArchiveOpener,
+    data_dir: &Path,
+    driver: Driver,
+    promotion: &Promotion,
+) -> Result<Restored, ArchiveError> {
+    let is_torn = data_dir.join(RESTORE_FILE).exists();
+    let parts = ARCHIVE_PARTS.into_iter().chain([DATA_FILE]);
+    if !is_torn && let Some(path) = parts.map(|name| data_dir.join(name)).find(|path| path.exists()) {
+        return Err(ArchiveError::IsThere(path));
+    }
+    restore_into(archive, opener, data_dir, driver, Some(promotion))
+}
+
+/// Whether an archive is one of which a server can be made: all that a restore looks at before it writes anything.
+pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<Contents, ArchiveError> {
+    let mut fits = Fits::default();
+    let found = walk(from, opener, &mut fits)?;
+    fits.judge()?;
+    Ok(found)
+}
+
+fn restore_into(
+    archive: &Path,
+    opener: &ArchiveOpener,
+    data_dir: &Path,
+    driver: Driver,
+    promotion: Option<&Promotion>,
+) -> Result<Restored, ArchiveError> {
     let failed = |why| ArchiveError::File { path: archive.to_owned(), why };
     if !fs::metadata(archive).map_err(failed)?.is_file() {
         return Err(failed(io::Error::other("it is no file")));
     }
     let open = || File::open(archive).map(|file| BufReader::with_capacity(1 << 20, file)).map_err(failed);
-    is_free(data_dir)?;
     let mut fits = Fits::default();
     let found = walk(open()?, opener, &mut fits)?;
     let master = fits.judge()?;
@@ -61,7 +106,7 @@ pub fn restore(
     // From here on until all is there, what is in the folder does not serve.
     leave(&mark, "A server is being restored into this folder. When that did not end: restore it again.\n")?;
     clear(data_dir)?;
-    let written = write(open()?, opener, data_dir, &found, master, driver);
+    let written = write(open()?, opener, data_dir, (&found, promotion), master, driver);
     // What can't be cleared away is refused by its mark.
     if written.is_ok() || clear(data_dir).is_ok() {
         remove(&mark)?;
@@ -144,7 +189,7 @@ impl Visit for Fits {
     }
 
     fn rows(&mut self, table: &str, block: &[u8]) -> Result<(), ArchiveError> {
-        if table != crate::store::META.name() {
+        if table != META.name() {
             return Ok(());
         }
         let read = block::read(block, |mut key, row| {
@@ -211,7 +256,7 @@ fn write(
     from: impl io::Read,
     opener: &ArchiveOpener,
     data_dir: &Path,
-    found: &Contents,
+    (found, promotion): (&Contents, Option<&Promotion>),
     master: MasterKey,
     driver: Driver,
 ) -> Result<Restored, ArchiveError> {
@@ -228,6 +273,10 @@ fn write(
     import.end(|tx| {
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
         incarnation = incarnation::begin_anew(&mut op, Timestamp(found.about.made_at_ms))?;
+        if let Some(Promotion { predecessor, recipient }) = promotion {
+            op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(predecessor.clone()))?;
+            standby::forget(&mut op, recipient)?;
+        }
         // Whoever has signed out since then would be signed in again.
         op.tx.remove_all(&SESSIONS, &Span::ALL)?;
         let detail = detail(&found.about, op.now, incarnation);

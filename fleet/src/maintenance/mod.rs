@@ -87,7 +87,7 @@ impl Fleet {
 
     /// A tick of the driver, once a minute: dispatches what is due.
     pub async fn maintain(&self) {
-        if self.damage().is_some() {
+        if self.only_reads() {
             return;
         }
         let fleet = self.clone();

@@ -156,12 +156,20 @@ actions! {
     ServerRestored = "server.restored",
     /// The server was made anew of what could be read of a damaged data file.
     ServerSalvaged = "server.salvaged",
+    /// Another server has taken the place of this one, which stands still.
+    ServerSuperseded = "server.superseded",
     /// Somebody signed out.
     SessionClosed = "session.closed",
     /// Somebody signed in.
     SessionOpened = "session.opened",
     /// The first account was made.
     SetupDone = "setup.done",
+    /// A standby was added: it may be sent archives of the server.
+    StandbyAdded = "standby.added",
+    /// A standby was sent an archive of the server, to another address than before.
+    StandbyFetched = "standby.fetched",
+    /// A standby was removed.
+    StandbyRemoved = "standby.removed",
     /// A token was made: of the API, or for an enrolment when its target is a host.
     TokenCreated = "token.created",
     /// An API token was deleted.

@@ -1,4 +1,4 @@
-use super::{ArchiveKeyRow, GivenAddress, TrustedAuthority};
+use super::{ArchiveKeyRow, GivenAddress, Predecessor, StandbyRow, Succession, TrustedAuthority};
 use schema::{Incarnation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,12 @@ pub(crate) enum Meta {
     Addresses(Vec<GivenAddress>),
     /// The authorities that agents are told to trust: the present one, and the next when there is one.
     Trusted(Vec<TrustedAuthority>),
+    /// The standbys of this server.
+    Standbys(Vec<StandbyRow>),
+    /// The server of which this one was the standby.
+    Predecessor(Predecessor),
+    /// Another server has the place of this one.
+    Succeeded(Succession),
 }
 
 /// A restore of the server from an archive.
@@ -49,3 +55,6 @@ pub(crate) const META_INCARNATION: &str = "incarnation";
 pub(crate) const META_RESTORATION: &str = "restoration";
 pub(crate) const META_ADDRESSES: &str = "addresses";
 pub(crate) const META_ARCHIVE_KEY: &str = "archive_key";
+pub(crate) const META_STANDBYS: &str = "standbys";
+pub(crate) const META_PREDECESSOR: &str = "predecessor";
+pub(crate) const META_SUCCEEDED: &str = "succeeded";

@@ -24,6 +24,7 @@ mod repo;
 mod restore;
 mod schedule;
 mod soundness;
+mod standby;
 mod summary;
 mod usage;
 
@@ -69,6 +70,8 @@ pub use schedule::Schedule;
 pub(crate) use schedule::ScheduleRow;
 pub(crate) use soundness::named_by;
 pub use soundness::{Accepted, Extent, Flawed, Hold, Lack, Loss, Newest, Past, Soundness, Whole};
+pub(crate) use standby::StandbyRow;
+pub use standby::{Predecessor, Succession};
 pub use summary::Ended;
 pub use summary::Unplanned;
 pub(crate) use summary::{GroupSummary, Summary};

@@ -32,7 +32,7 @@ impl Fleet {
     /// keeps no other from its backup.
     pub async fn tick(&self) -> bool {
         // Nothing is begun of which nothing can be written down.
-        if self.damage().is_some() {
+        if self.only_reads() {
             return true;
         }
         if let Err(error) = self.review_plans().await {
@@ -51,7 +51,7 @@ impl Fleet {
 
     /// When the next tick has something to do; `None` = not by the clock.
     pub fn next_tick_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        if self.damage().is_some() {
+        if self.only_reads() {
             return Ok(None);
         }
         let view = self.view()?;

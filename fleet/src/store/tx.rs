@@ -20,13 +20,21 @@ pub(crate) struct Tx<'t> {
     txn: &'t WriteTransaction,
     open: [OnceCell<Open<'t>>; TABLES],
     writes: u64,
+    /// How many of them are noted in passing.
+    passing: u64,
     /// What follows from the batch once it is committed.
     pub(crate) effects: Effects,
 }
 
 impl<'t> Tx<'t> {
     pub(super) fn new(txn: &'t WriteTransaction) -> Self {
-        Self { txn, open: [const { OnceCell::new() }; TABLES], writes: 0, effects: Effects::default() }
+        Self {
+            txn,
+            open: [const { OnceCell::new() }; TABLES],
+            writes: 0,
+            passing: 0,
+            effects: Effects::default(),
+        }
     }
 
     /// How many rows have been written or removed so far.
@@ -35,8 +43,14 @@ impl<'t> Tx<'t> {
     }
 
     /// Closes the tables, so that the transaction can be ended.
-    pub(super) fn into_effects(self) -> Effects {
+    pub(super) fn into_effects(mut self) -> Effects {
+        self.effects.is_change = self.writes > self.passing;
         self.effects
+    }
+
+    /// The row that was just written is no change that anybody waits for.
+    pub(crate) fn is_passing(&mut self) {
+        self.passing += 1;
     }
 
     /// Opens every table, so that readers find them.

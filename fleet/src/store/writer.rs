@@ -26,6 +26,8 @@ pub(crate) const MAX_QUEUED: usize = 1024;
 pub struct WriterCounts {
     /// Number of transactions committed.
     pub commits: u64,
+    /// Number of transactions that changed something else than what is noted in passing.
+    pub changes: u64,
     /// Number of operations answered.
     pub operations: u64,
     /// Transactions that could not be committed.
@@ -39,6 +41,7 @@ pub struct WriterCounts {
 #[derive(Default)]
 pub(super) struct Counters {
     commits: AtomicU64,
+    changes: AtomicU64,
     operations: AtomicU64,
     failed: AtomicU64,
     failing: AtomicU64,
@@ -49,6 +52,7 @@ impl Counters {
     pub(super) fn read(&self) -> WriterCounts {
         WriterCounts {
             commits: self.commits.load(Ordering::Relaxed),
+            changes: self.changes.load(Ordering::Relaxed),
             operations: self.operations.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             failing: self.failing.load(Ordering::Relaxed),
@@ -199,6 +203,7 @@ fn write_until_closed(
         let verdict = match written {
             Ok(Some(effects)) => {
                 counters.committed();
+                counters.changes.fetch_add(u64::from(effects.is_change), Ordering::Relaxed);
                 committed(effects, &|| Ok(ReadView::new(base.begin_read()?)));
                 None
             }

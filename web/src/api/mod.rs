@@ -21,4 +21,5 @@ pub(crate) mod repo;
 pub(crate) mod repo_password;
 pub(crate) mod report;
 pub(crate) mod schedule;
+pub(crate) mod standby;
 pub(crate) mod storage;

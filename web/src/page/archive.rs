@@ -8,13 +8,15 @@ use crate::format::{When, bytes};
 use crate::kit::{new_passphrase, typed};
 use crate::problem::Problem;
 use crate::reading::Reading;
+use crate::standby_request;
 use crate::template::View;
 use crate::words::{self, Badge};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use fleet::ArchiveKey;
 use fleet::record::Secret;
+use fleet::{ArchiveKey, Standby};
+use schema::Timestamp;
 use serde::Serialize;
 
 /// An archive.
@@ -23,6 +25,16 @@ pub(crate) struct ArchiveRow {
     pub(crate) name: String,
     pub(crate) at: When,
     pub(crate) bytes: String,
+}
+
+/// A standby of the server.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct StandbyLine {
+    pub(crate) name: String,
+    pub(crate) recipient: String,
+    /// When it was heard of, in words.
+    pub(crate) heard: String,
+    pub(crate) late: bool,
 }
 
 /// The page.
@@ -45,6 +57,11 @@ pub(crate) struct ArchivesView {
     pub(crate) offered: Option<String>,
     /// The archive whose download was refused.
     pub(crate) refused: Option<String>,
+    pub(crate) standbys: Vec<StandbyLine>,
+    /// The token of the standby that was just added, shown this once.
+    pub(crate) token: Option<String>,
+    /// What was typed of a standby that was not added: its name and its recipient.
+    pub(crate) typed: (String, String),
     pub(crate) problem: Option<ProblemView>,
 }
 
@@ -69,6 +86,14 @@ impl crate::sample::Samples for ArchivesView {
             by_recipients: true,
             offered: s.some("k7fp-22aa-bcde-fghi-jklm-nopq"),
             refused: None,
+            standbys: vec![StandbyLine {
+                name: s.text("attic"),
+                recipient: s.text("age1x"),
+                heard: "asked 3 min ago".to_owned(),
+                late: true,
+            }],
+            token: s.some("hfs_x"),
+            typed: (s.text("barn"), s.text("age1y")),
             problem: None,
         };
         let none = Self {
@@ -79,6 +104,7 @@ impl crate::sample::Samples for ArchivesView {
             key: None,
             recipients: String::new(),
             by_recipients: false,
+            standbys: Vec::new(),
             ..view.clone()
         };
         let wrong = |field| Self { problem: Some(ProblemView::sample(s, field)), ..view.clone() };
@@ -92,7 +118,18 @@ impl crate::sample::Samples for ArchivesView {
             ..view.clone()
         };
         let mut views = vec![view.clone(), none, failed, refused];
-        views.extend(["passphrase", "again", "password", "recipients"].map(wrong));
+        views.extend(
+            [
+                "passphrase",
+                "again",
+                "password",
+                "recipients",
+                "standby-name",
+                "standby-recipient",
+                "standby-password",
+            ]
+            .map(wrong),
+        );
         views
     }
 }
@@ -103,9 +140,17 @@ struct Refused {
     problem: Option<Problem>,
     recipients: Option<String>,
     archive: Option<String>,
+    standby: (String, String),
 }
 
-fn view(ctx: &Reading, offered: Option<&Secret>, refused: &Refused) -> Result<ArchivesView, Problem> {
+/// What is shown once.
+#[derive(Default)]
+struct Once {
+    passphrase: Option<Secret>,
+    token: Option<Secret>,
+}
+
+fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, Problem> {
     let (now, archives) = (ctx.now(), &ctx.app.settings.archives);
     archives.look();
     let status = archives.status()?;
@@ -125,10 +170,22 @@ fn view(ctx: &Reading, offered: Option<&Secret>, refused: &Refused) -> Result<Ar
         key: status.key.map(|key| When::ago(now, key.changed_at)),
         by_recipients: !recipients.is_empty(),
         recipients,
-        offered: offered.map(|offered| offered.expose().to_owned()),
+        offered: once.passphrase.as_ref().map(|offered| offered.expose().to_owned()),
         refused: refused.archive.clone(),
+        standbys: ctx.app.fleet.standbys()?.iter().map(|standby| line(now, standby)).collect(),
+        token: once.token.as_ref().map(|token| token.expose().to_owned()),
+        typed: refused.standby.clone(),
         problem: refused.problem.as_ref().map(ProblemView::from),
     })
+}
+
+fn line(now: Timestamp, standby: &Standby) -> StandbyLine {
+    StandbyLine {
+        name: standby.name.clone(),
+        recipient: standby.recipient.clone(),
+        heard: words::heard(now, standby),
+        late: standby.is_late,
+    }
 }
 
 /// `GET /archives`.
@@ -137,14 +194,15 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
         tracing::error!(%error, "no passphrase could be drawn");
         Problem::internal()
     })?;
-    ctx.read(move |ctx, _| ctx.page(&view(ctx, Some(&offered), &Refused::default())?)).await
+    let once = Once { passphrase: Some(offered), token: None };
+    ctx.read(move |ctx, _| ctx.page(&view(ctx, &once, &Refused::default())?)).await
 }
 
 /// The page again, with what is wrong.
 async fn again(ctx: &Ctx, refused: Refused) -> Result<Response<Body>, Problem> {
     let status = refused.problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
     // Whoever has written down what was offered before types that again.
-    ctx.answer(move |ctx, _| ctx.page_with(status, &view(ctx, None, &refused)?)).await
+    ctx.answer(move |ctx, _| ctx.page_with(status, &view(ctx, &Once::default(), &refused)?)).await
 }
 
 /// `POST /archives`.
@@ -190,4 +248,29 @@ pub(crate) async fn download(
         }
         answer => answer,
     }
+}
+
+/// `POST /archives/standbys`.
+pub(crate) async fn add_standby(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    let standby = (form.text("name"), form.text("recipient"));
+    let added = standby_request::add(&ctx, standby.0.clone(), standby.1.clone(), form.secret("password"));
+    match added.await {
+        Ok(token) => {
+            let once = Once { passphrase: None, token: Some(token) };
+            ctx.answer(move |ctx, _| ctx.page(&view(ctx, &once, &Refused::default())?)).await
+        }
+        Err(problem) if problem.is_about_input() => {
+            // The other form has fields of these names, too.
+            let field = problem.field.as_ref().map(|field| format!("standby-{field}"));
+            let problem = Some(Problem { field, ..problem });
+            again(&ctx, Refused { problem, standby, ..Refused::default() }).await
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /archives/standbys/{name}/remove`.
+pub(crate) async fn remove_standby(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.app.fleet.remove_standby(name, ctx.by()).await?;
+    Ok(ctx.go("/archives"))
 }

@@ -7,6 +7,7 @@ mod hold;
 mod kits;
 mod pending;
 mod reason;
+mod standbys;
 mod terms;
 
 pub(crate) use archives::archives;
@@ -16,6 +17,7 @@ pub(crate) use hold::{hold, refused};
 pub(crate) use kits::{gap, kits};
 pub(crate) use pending::{given_up, setback};
 pub(crate) use reason::{reason, reason_of_several};
+pub(crate) use standbys::{heard, late_standbys, succession};
 pub(crate) use terms::{class, job_kind, overwrite, restore_target};
 
 use crate::format::{bytes, count, cut, duration, many};
@@ -191,6 +193,10 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::ArchiveDownloaded => "downloaded an archive of the server",
         AuditAction::ArchiveRefused => "was refused an archive of the server",
         AuditAction::ArchiveKeyChanged => "changed who can open archives of the server",
+        AuditAction::ServerSuperseded => "was told that another server has its place, and stands still",
+        AuditAction::StandbyAdded => "added a standby of the server",
+        AuditAction::StandbyFetched => "sent an archive of the server to a standby",
+        AuditAction::StandbyRemoved => "removed a standby of the server",
         AuditAction::ServerRestored => "was restored from an archive",
         AuditAction::ServerSalvaged => "was made anew of what could be read of a damaged data file",
         AuditAction::HostTakenIn => "took in a machine that a lost server had enrolled",

@@ -1,0 +1,42 @@
+//! Standbys: `serve --follow`, `promote`, and telling the server of before that its place is taken.
+//!
+//! # What a standby keeps
+//!
+//! In its data folder, in `standby/`:
+//!
+//! ```text
+//! identity.txt     the age identity that opens its archives; made at its first start, never sent anywhere
+//! token            with which it asks; an admin of the server gives it (or --follow-token-file)
+//! following.json   whom it follows: what `promote` has to know
+//! archives/        the newest archives, each read to its end and checked as by a restore
+//! lock             held by whoever works here: the standby, or `promote`
+//! ```
+//!
+//! An archive comes into `archives/incoming`, is checked there, and only then gets its name. So what has a name is whole,
+//! and a standby that was killed at any instant has what it had.
+
+mod client;
+mod command;
+mod fetch;
+mod folder;
+mod follow;
+mod herald;
+mod pages;
+mod promote;
+mod serve;
+mod trouble;
+
+pub use command::run as command;
+pub(crate) use herald::tell as tell_predecessor;
+pub use promote::run as promote;
+pub use serve::until_signal as serve;
+
+use std::time::Duration;
+
+/// So many archives are kept, the newest ones.
+const ARCHIVES_KEPT: usize = 3;
+/// How often a server is asked for what is new, unless somebody says otherwise.
+pub(crate) const EVERY: Duration = Duration::from_secs(300);
+/// What may be said.
+pub(crate) const EVERY_MAY_BE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3_600);

@@ -1,0 +1,109 @@
+//! `serve --follow`: the life of a standby.
+
+use super::{
+    EVERY,
+    client::{self, Client},
+    folder::{Following, StandbyFolder},
+    follow::Follower,
+    pages,
+};
+use crate::{
+    certificates, cli, clock,
+    config::{Config, Source},
+    control, http, out, platform,
+    tls::Tls,
+};
+use anyhow::Context;
+use fleet::{Pieces, Stand};
+use std::{path::Path, sync::Arc};
+use tokio::{signal::unix::SignalKind, sync::watch};
+use web::TrustedProxies;
+
+/// Follows until SIGTERM or SIGINT, or until `promote` takes over.
+pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let listener = http::bind(config.http.value).await?;
+    let address = listener.local_addr()?;
+    let speech = speech(&config)?;
+    let data_dir = &config.data_dir.value;
+    let folder = begin(data_dir)?;
+    let Some(_lock) = folder.lock()? else {
+        anyhow::bail!("another standby, or promote, works in {}", data_dir.display());
+    };
+    let authority = options.follow_authority.as_deref().map(client::read_authority).transpose()?;
+    let client = Client::new(&url, authority.as_deref(), options.follow_plain)?;
+    let addresses = match config.mqtt_public.source {
+        Source::Default => Vec::new(),
+        _ => config.mqtt_public.value.clone(),
+    };
+    let following = Following { url, authority, plain: options.follow_plain, addresses };
+    folder.put_following(&following)?;
+    let every = options.follow_every.unwrap_or(EVERY);
+    let follower =
+        Arc::new(Follower::new((following, every), client, folder, options.follow_token_file.clone())?);
+    let socket = control::listen(data_dir).context("control socket")?;
+    let (stop, stopped) = watch::channel(false);
+    let router = pages::router(Arc::clone(&follower));
+    let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
+    let mut pages =
+        tokio::spawn(http::serve(listener, speech, router, http::Limits::default(), proxies, stopped));
+    out::line(format_args!("standby: recipient {}", follower.recipient))?;
+    let follows = &follower.following.url;
+    tracing::info!(http = %address, follows, recipient = follower.recipient, "following");
+    let following = tokio::spawn(Arc::clone(&follower).run());
+    platform::notify_systemd("READY=1");
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = control::serve_standby(&socket) => {
+            tracing::info!("promote takes over: this standby ends");
+            Ok(())
+        }
+        ended = &mut pages => ended.context("the HTTP listener ended"),
+    };
+    tracing::info!("stopping");
+    platform::notify_systemd("STOPPING=1");
+    following.abort();
+    let _ = following.await;
+    let _ = stop.send(true);
+    let _ = std::fs::remove_file(control::socket_path(data_dir));
+    ended
+}
+
+/// The folder of a standby: an empty data folder becomes one, a server's does not.
+pub(super) fn begin(data_dir: &Path) -> anyhow::Result<StandbyFolder> {
+    let folder = StandbyFolder::of(data_dir);
+    match Pieces::from(data_dir).look() {
+        Ok(Stand::New) | Err(fleet::OpenError::Standby { .. }) => {}
+        Err(why @ fleet::OpenError::HalfRestored { .. }) if folder.is_there() => {
+            anyhow::bail!("{why}; here it is promote that did not end: run that again")
+        }
+        Err(why) => return Err(why.into()),
+        Ok(_) if folder.is_there() => anyhow::bail!(
+            "{} was promoted: it is the server now; start it without --follow",
+            data_dir.display()
+        ),
+        Ok(_) => anyhow::bail!(
+            "{} holds a server: a standby wants a folder of its own, which is empty at its first start",
+            data_dir.display()
+        ),
+    }
+    folder.make()?;
+    Ok(folder)
+}
+
+/// A standby has no authority, and so no certificate but one that is brought.
+fn speech(config: &Config) -> anyhow::Result<http::Speech> {
+    let public_url = config.public_url.value.clone();
+    let tls = match certificates::options_for_pages(config) {
+        Some(options) => {
+            let tls = Tls::open(options, clock::now()).context("certificate of the pages")?;
+            Some(tls.config_for(&[b"http/1.1"]).context("certificate of the pages")?)
+        }
+        None if config.http_tls.value => anyhow::bail!(
+            "a standby has no certificate of its own: bring one for its page with --http-tls-certificate, or leave --http-tls out"
+        ),
+        None => None,
+    };
+    Ok(http::Speech { tls, public_url })
+}

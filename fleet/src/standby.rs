@@ -1,0 +1,230 @@
+//! The standbys of this server: programs elsewhere that keep its archives, to take its place when it is gone.
+//!
+//! Each has a token that is good for one thing: to be sent archives that are encrypted for the recipient which an admin has
+//! written down with it. So whoever steals the token gets files that nobody else can open.
+
+use crate::archive::check_recipient;
+use crate::audit;
+use crate::context::sha256;
+use crate::fleet::Fleet;
+use crate::op::Op;
+use crate::record::meta::{META_STANDBYS, Meta};
+use crate::record::{AuditAction, AuditTarget, Secret, StandbyRow};
+use crate::refused::{Refused, StoreError};
+use crate::request::By;
+use crate::store::{META, Reads};
+use schema::{Timestamp, name};
+
+/// The most standbys of a server.
+pub const MOST_STANDBYS: usize = 8;
+/// A standby that has not asked for so long is told of.
+pub const STANDBY_LATE_AFTER_MS: u64 = 3 * 3_600_000;
+
+/// What can be seen of a standby.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standby {
+    /// What it is called.
+    pub name: String,
+    /// For whom its archives are encrypted.
+    pub recipient: String,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// When it asked last whether there is something new, since this server runs.
+    pub asked_at: Option<Timestamp>,
+    /// When an archive was sent to it last.
+    pub fetched_at: Option<Timestamp>,
+    /// How long that was, in bytes.
+    pub bytes: u64,
+    /// From which address it asked for that; empty = it has not.
+    pub peer: String,
+    /// It has not asked for too long.
+    pub is_late: bool,
+}
+
+fn rows(reads: &impl Reads) -> Result<Vec<StandbyRow>, StoreError> {
+    match reads.get(&META, &META_STANDBYS.to_owned())? {
+        None => Ok(Vec::new()),
+        Some(Meta::Standbys(rows)) => Ok(rows),
+        Some(_) => Err(StoreError::Row { table: META.name(), why: "it is of another sort" }),
+    }
+}
+
+fn put(op: &mut Op<'_, '_>, rows: Vec<StandbyRow>) -> Result<(), StoreError> {
+    op.tx.put(&META, &META_STANDBYS.to_owned(), &Meta::Standbys(rows))
+}
+
+/// The standby of this recipient is one no more.
+pub(crate) fn forget(op: &mut Op<'_, '_>, recipient: &str) -> Result<(), StoreError> {
+    let mut rows = rows(op.tx)?;
+    rows.retain(|row| row.recipient != recipient);
+    put(op, rows)
+}
+
+/// Whether one that is not new has kept silent for too long: pure.
+fn is_late(now: Timestamp, signs: &[Option<Timestamp>]) -> bool {
+    signs.iter().flatten().max().is_some_and(|last| now.ms_since(*last) > STANDBY_LATE_AFTER_MS)
+}
+
+impl Fleet {
+    /// Adds a standby, whose archives are encrypted for `recipient`. Its token is shown once.
+    pub async fn add_standby(&self, name: String, recipient: String, by: By) -> Result<Secret, Refused> {
+        self.write(by, move |op| {
+            if !name::is_valid(&name) {
+                return Err(Refused::invalid("name", "A name has letters, digits, and . _ - between them."));
+            }
+            check_recipient(&recipient).map_err(|error| Refused::invalid("recipient", error.to_string()))?;
+            let mut rows = rows(op.tx)?;
+            if rows.iter().any(|row| row.name == name) {
+                return Err(Refused::NameTaken { name: name.clone() });
+            }
+            if rows.iter().any(|row| row.recipient == recipient) {
+                return Err(Refused::invalid("recipient", "A standby of this recipient is there already."));
+            }
+            if rows.len() >= MOST_STANDBYS {
+                let message = format!("There are {MOST_STANDBYS} standbys; remove one first.");
+                return Err(Refused::invalid("name", message));
+            }
+            let token = op.facts.mint::<32>("hfs_");
+            rows.push(StandbyRow {
+                name: name.clone(),
+                recipient: recipient.clone(),
+                token_sha256: sha256(token.expose()),
+                added_at: op.now,
+                fetched_at: None,
+                bytes: 0,
+                peer: String::new(),
+            });
+            put(op, rows)?;
+            let detail = format!("{name}: {recipient}");
+            audit::note(op, AuditAction::StandbyAdded, AuditTarget::Server, detail)?;
+            Ok(token)
+        })
+        .await
+    }
+
+    /// Removes a standby: its token is worth nothing any more. What it has, it keeps.
+    pub async fn remove_standby(&self, name: String, by: By) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            let (mut rows, before) = (rows(op.tx)?, rows(op.tx)?.len());
+            rows.retain(|row| row.name != name);
+            if rows.len() == before {
+                return Err(Refused::StandbyNotFound);
+            }
+            put(op, rows)?;
+            Ok(audit::note(op, AuditAction::StandbyRemoved, AuditTarget::Server, name.clone())?)
+        })
+        .await
+    }
+
+    /// The standby whose token this is.
+    pub fn standby_of_token(&self, token: &str) -> Result<Option<Standby>, StoreError> {
+        let hash = sha256(token);
+        let row = rows(&self.view()?)?.into_iter().find(|row| row.token_sha256 == hash);
+        Ok(row.map(|row| self.seen(row)))
+    }
+
+    /// It has asked, and has what there is or gets it.
+    pub fn standby_has_asked(&self, name: &str) {
+        let now = self.now();
+        self.context().standbys_asked().insert(name.to_owned(), now);
+    }
+
+    /// An archive was sent to it. Where it goes is audited when that is somewhere else than before.
+    pub async fn standby_has_fetched(&self, name: &str, bytes: u64, by: By) -> Result<(), Refused> {
+        let name = name.to_owned();
+        self.write(by, move |op| {
+            let mut rows = rows(op.tx)?;
+            let Some(row) = rows.iter_mut().find(|row| row.name == name) else { return Ok(()) };
+            let peer = op.by.peer.clone();
+            let is_elsewhere = row.peer != peer;
+            (row.fetched_at, row.bytes, row.peer) = (Some(op.now), bytes, peer);
+            put(op, rows)?;
+            if is_elsewhere {
+                audit::note(op, AuditAction::StandbyFetched, AuditTarget::Server, name.clone())?;
+            } else {
+                // It would be asked for an archive again that holds nothing but this.
+                op.tx.is_passing();
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn seen(&self, row: StandbyRow) -> Standby {
+        let context = self.context();
+        let asked_at = context.standbys_asked().get(&row.name).copied();
+        // What it did before this server was started is not known but for what was sent.
+        let signs = [asked_at, row.fetched_at, Some(row.added_at), Some(context.started_at)];
+        Standby {
+            is_late: is_late(context.now(), &signs),
+            name: row.name,
+            recipient: row.recipient,
+            added_at: row.added_at,
+            asked_at,
+            fetched_at: row.fetched_at,
+            bytes: row.bytes,
+            peer: row.peer,
+        }
+    }
+
+    /// The standbys of this server, in the order in which they were added.
+    pub fn standbys(&self) -> Result<Vec<Standby>, StoreError> {
+        Ok(rows(&self.view()?)?.into_iter().map(|row| self.seen(row)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Driver, Settings};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+    fn fleet(clock: &Arc<AtomicU64>) -> Fleet {
+        let (clock, drawn) = (clock.clone(), AtomicU64::new(1));
+        let driver = Driver {
+            now: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
+            random: Arc::new(move |bytes| {
+                bytes.iter_mut().for_each(|byte| *byte = drawn.fetch_add(7, Ordering::SeqCst) as u8);
+            }),
+        };
+        Fleet::in_memory(Settings::for_tests(), driver).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_is_one_standbys_until_that_is_removed_and_a_silent_one_is_late() {
+        let clock = Arc::new(AtomicU64::new(1_780_000_000_000));
+        let fleet = fleet(&clock);
+        let by = By::system;
+        let add =
+            |name: &str, recipient: &str| fleet.add_standby(name.to_owned(), recipient.to_owned(), by());
+        assert_eq!(add("attic", "age1x").await.unwrap_err().field(), Some("recipient"));
+        assert_eq!(add("a b", RECIPIENT).await.unwrap_err().field(), Some("name"));
+        let token = add("attic", RECIPIENT).await.unwrap();
+        assert_eq!(add("attic", RECIPIENT).await.unwrap_err().code(), "name_taken");
+        assert_eq!(add("barn", RECIPIENT).await.unwrap_err().field(), Some("recipient"));
+        let late = || fleet.standby_of_token(token.expose()).unwrap().unwrap().is_late;
+        assert!(!late() && fleet.standby_of_token("hfs_x").unwrap().is_none());
+        clock.fetch_add(STANDBY_LATE_AFTER_MS + 1, Ordering::SeqCst);
+        assert!(late());
+        fleet.standby_has_asked("attic");
+        assert!(!late());
+        let mark = fleet.mark();
+        let from = |peer: &str| By { peer: peer.to_owned(), ..By::system() };
+        fleet.standby_has_fetched("attic", 7, from("192.0.2.7")).await.unwrap();
+        assert_ne!(fleet.mark(), mark, "where it went first is audited");
+        let mark = fleet.mark();
+        fleet.standby_has_fetched("attic", 8, from("192.0.2.7")).await.unwrap();
+        assert_eq!((fleet.mark(), fleet.standbys().unwrap()[0].bytes), (mark.clone(), 8));
+        let _ = fleet.create_host("nas", vec![], by()).await.unwrap();
+        assert_ne!(fleet.mark(), mark);
+        fleet.remove_standby("attic".to_owned(), by()).await.unwrap();
+        assert_eq!(
+            fleet.remove_standby("attic".to_owned(), by()).await.unwrap_err().code(),
+            "standby_not_found"
+        );
+        assert!(fleet.standby_of_token(token.expose()).unwrap().is_none());
+    }
+}

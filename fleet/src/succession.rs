@@ -1,0 +1,178 @@
+//! A server that was promoted tells the one of before that its place is taken, and that one stands still.
+//!
+//! What is told is sealed with the master key, which nobody else has: neither a host nor whoever watches the network can
+//! stop a server. It names the incarnation, so that what was told once is worth nothing against a server that was restored
+//! later. A server that stands still writes nothing any more but who is signed in; what it has, people can read.
+
+use crate::audit;
+use crate::change::Changed;
+use crate::fleet::Fleet;
+use crate::incarnation;
+use crate::op::Op;
+use crate::record::meta::{META_PREDECESSOR, META_SUCCEEDED, Meta};
+use crate::record::{AuditAction, AuditTarget, Predecessor, Succession};
+use crate::refused::{Refused, StoreError};
+use crate::request::By;
+use crate::seal::Binding;
+use crate::store::{META, Reads};
+use schema::{Incarnation, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The longest address of a server's pages that is told, in bytes.
+const MOST_URL_BYTES: usize = 300;
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+struct Statement {
+    incarnation: u64,
+    since_ms: u64,
+    url: String,
+}
+
+/// What a server makes of being told that another has its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It stands still.
+    StandsStill,
+    /// It is that server itself, or was restored later: it goes on.
+    GoesOn(Incarnation),
+    /// Whoever told it has not the master key.
+    NotBelieved,
+}
+
+/// Who has taken the place of this server; `None` = nobody, as far as it knows.
+pub(crate) fn of(reads: &impl Reads) -> Result<Option<Succession>, StoreError> {
+    match reads.get(&META, &META_SUCCEEDED.to_owned())? {
+        None => Ok(None),
+        Some(Meta::Succeeded(succession)) => {
+            Ok(Some(succession).filter(|it| incarnation::read(reads).is_ok_and(|own| it.incarnation > own)))
+        }
+        Some(_) => Err(StoreError::Row { table: META.name(), why: "it is of another sort" }),
+    }
+}
+
+fn predecessor(reads: &impl Reads) -> Result<Option<Predecessor>, StoreError> {
+    match reads.get(&META, &META_PREDECESSOR.to_owned())? {
+        None => Ok(None),
+        Some(Meta::Predecessor(predecessor)) => Ok(Some(predecessor)),
+        Some(_) => Err(StoreError::Row { table: META.name(), why: "it is of another sort" }),
+    }
+}
+
+impl Fleet {
+    /// Who has taken the place of this server; `None` = nobody, as far as it knows.
+    #[must_use]
+    pub fn succession(&self) -> Option<Arc<Succession>> {
+        self.context().succession()
+    }
+
+    /// Whether nothing is begun and nothing written any more: the data file is damaged, or another server has the place of
+    /// this one.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        self.context().damage().is_some() || self.context().succession().is_some()
+    }
+
+    /// Whom this server has to tell that it has its place, and what proves it; `url` is where its own pages are. `None` = it
+    /// was not promoted.
+    pub fn statement(&self, url: &str) -> Result<Option<(Predecessor, Vec<u8>)>, StoreError> {
+        let (view, context) = (self.view()?, self.context());
+        let Some(predecessor) = predecessor(&view)? else { return Ok(None) };
+        let since = incarnation::restoration(&view)?.map_or(context.started_at, |it| it.restored_at);
+        let url = Some(url).filter(|url| url.len() <= MOST_URL_BYTES).unwrap_or_default().to_owned();
+        let statement = Statement { incarnation: incarnation::read(&view)?.0, since_ms: since.0, url };
+        let plain = serde_json::to_vec(&statement).unwrap_or_default();
+        Ok(Some((predecessor, context.master.seal(Binding::Succession, context.random(), &plain))))
+    }
+
+    /// Somebody says that another server has the place of this one.
+    pub async fn hear_of_successor(&self, sealed: &[u8], by: By) -> Result<Heard, Refused> {
+        let context = self.context();
+        let opened = context.master.open(Binding::Succession, sealed).ok();
+        let Some(told) = opened.and_then(|plain| serde_json::from_slice::<Statement>(&plain).ok()) else {
+            return Ok(Heard::NotBelieved);
+        };
+        let own = incarnation::read(&self.view()?)?;
+        if Incarnation(told.incarnation) <= own || told.url.len() > MOST_URL_BYTES {
+            return Ok(Heard::GoesOn(own));
+        }
+        let succession = Succession {
+            incarnation: Incarnation(told.incarnation),
+            since: Timestamp(told.since_ms),
+            url: told.url,
+        };
+        if self.succession().is_some_and(|known| known.incarnation >= succession.incarnation) {
+            return Ok(Heard::StandsStill);
+        }
+        let row = succession.clone();
+        // Also where nothing else is written any more.
+        self.write_in_passing(by, move |op| Ok(write(op, &row)?)).await?;
+        context.succeeded(succession);
+        context.tell(Changed::Succeeded);
+        Ok(Heard::StandsStill)
+    }
+}
+
+fn write(op: &mut Op<'_, '_>, succession: &Succession) -> Result<(), StoreError> {
+    op.tx.put(&META, &META_SUCCEEDED.to_owned(), &Meta::Succeeded(succession.clone()))?;
+    let detail = format!("incarnation {}, {}", succession.incarnation, succession.url);
+    audit::note(op, AuditAction::ServerSuperseded, AuditTarget::Server, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Driver, Settings};
+
+    const NOW: Timestamp = Timestamp(1_780_000_000_000);
+
+    fn fleet() -> Fleet {
+        let driver = Driver { now: Arc::new(|| NOW), random: Arc::new(|bytes| bytes.fill(7)) };
+        Fleet::in_memory(Settings::for_tests(), driver).unwrap()
+    }
+
+    fn told(fleet: &Fleet, incarnation: u64) -> Vec<u8> {
+        let statement = Statement { incarnation, since_ms: NOW.0, url: "https://standby".to_owned() };
+        let plain = serde_json::to_vec(&statement).unwrap();
+        fleet.context().master.seal(Binding::Succession, [3; 24], &plain)
+    }
+
+    #[tokio::test]
+    async fn a_server_stands_still_when_one_with_its_master_key_says_so_and_for_nobody_else() {
+        let fleet = fleet();
+        let by = By::system;
+        for (sealed, heard) in [
+            (Vec::new(), Heard::NotBelieved),
+            (br#"{"incarnation":9,"since_ms":1,"url":""}"#.to_vec(), Heard::NotBelieved),
+            (
+                // Sealed by the same key, and of something else: what a host's password holds, say.
+                fleet.context().master.seal(
+                    Binding::Enrolment,
+                    [3; 24],
+                    br#"{"incarnation":9,"since_ms":1,"url":""}"#,
+                ),
+                Heard::NotBelieved,
+            ),
+            (told(&fleet, 0), Heard::GoesOn(Incarnation::ZERO)),
+        ] {
+            assert_eq!(fleet.hear_of_successor(&sealed, by()).await.unwrap(), heard);
+            assert!(fleet.create_host(&format!("host-{}", sealed.len()), vec![], by()).await.is_ok());
+        }
+        let mut altered = told(&fleet, 9);
+        *altered.last_mut().unwrap() ^= 1;
+        assert_eq!(fleet.hear_of_successor(&altered, by()).await.unwrap(), Heard::NotBelieved);
+        assert!(fleet.succession().is_none() && !fleet.only_reads());
+        for _ in 0..2 {
+            assert_eq!(fleet.hear_of_successor(&told(&fleet, 9), by()).await.unwrap(), Heard::StandsStill);
+        }
+        let refused = fleet.create_host("late", vec![], by()).await.unwrap_err();
+        assert_eq!(refused.code(), "superseded");
+        assert!(refused.to_string().contains("https://standby"), "{refused}");
+        assert!(fleet.only_reads() && fleet.tick().await && fleet.next_tick_at().unwrap().is_none());
+        let audit =
+            fleet.read().unwrap().audit(&crate::AuditFilter::default(), &crate::Page::default()).unwrap();
+        let lines = audit.items.iter().filter(|line| line.action == AuditAction::ServerSuperseded);
+        assert_eq!(lines.count(), 1);
+    }
+}

@@ -1,0 +1,72 @@
+//! How the standbys of the server follow, and that one has taken its place, in words.
+
+use crate::format::ago;
+use fleet::Standby;
+use fleet::record::Succession;
+use schema::Timestamp;
+
+/// When a standby was heard of last.
+pub(crate) fn heard(now: Timestamp, standby: &Standby) -> String {
+    let asked = standby.asked_at.map(|at| format!("asked {}", ago(now, at)));
+    let fetched = standby.fetched_at.map(|at| format!("was sent an archive {}", ago(now, at)));
+    let heard: Vec<String> = [asked, fetched].into_iter().flatten().collect();
+    if heard.is_empty() { "has fetched nothing yet".to_owned() } else { heard.join(", ") }
+}
+
+/// Standbys that keep silent; `None` = all follow.
+pub(crate) fn late_standbys(now: Timestamp, standbys: &[Standby]) -> Option<String> {
+    let late = standbys.iter().filter(|standby| standby.is_late);
+    let late: Vec<String> = late.map(|it| format!("The standby {} {}.", it.name, heard(now, it))).collect();
+    (!late.is_empty()).then(|| {
+        format!(
+            "{} Look whether it runs and reaches this server, or remove it; see Archives in the settings.",
+            late.join(" ")
+        )
+    })
+}
+
+/// What a server that stands still says.
+pub(crate) fn succession(now: Timestamp, succession: &Succession) -> String {
+    let Succession { incarnation, since, url } = succession;
+    let at = if url.is_empty() { String::new() } else { format!(" at {url}") };
+    format!(
+        "It was made of an archive of this one {}, is incarnation {incarnation}, and serves the hosts{at}. Here nothing can be \
+         changed, no job is begun, no archive is made, and no agent is let in; what is here can be read. Stop this server. To \
+         use its machine as the standby now: empty its data folder, and start it with serve --follow. To go back to this \
+         server: stop the other one, make an archive of this one (holdfast-server backup --to), and restore that.",
+        ago(now, *since)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_that_keep_silent_are_told_of_with_when_they_were_heard() {
+        let now = Timestamp(1_794_500_000_000);
+        let hours = |hours: u64| Some(Timestamp(now.0 - hours * 3_600_000));
+        let standby = |name: &str, asked_at, fetched_at, is_late| Standby {
+            name: name.to_owned(),
+            recipient: "age1x".to_owned(),
+            added_at: Timestamp(1),
+            asked_at,
+            fetched_at,
+            bytes: 0,
+            peer: String::new(),
+            is_late,
+        };
+        assert_eq!(late_standbys(now, &[standby("attic", hours(1), hours(9), false)]), None);
+        let all = [
+            standby("attic", hours(1), hours(9), false),
+            standby("barn", hours(4), hours(9), true),
+            standby("cave", None, None, true),
+        ];
+        let told = late_standbys(now, &all).unwrap();
+        assert!(told.starts_with("The standby barn asked 4 h ago, was sent an archive 9 h ago."), "{told}");
+        assert!(
+            told.contains("The standby cave has fetched nothing yet.") && !told.contains("attic"),
+            "{told}"
+        );
+    }
+}
