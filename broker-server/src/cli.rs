@@ -1,8 +1,8 @@
 //! The command line.
 
-use crate::{config::Layer, standby::EVERY_MAY_BE};
+use crate::config::Layer;
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// The Holdfast server: MQTT broker, pages and API of a fleet of restic backups.
 #[derive(Debug, Parser)]
@@ -101,6 +101,9 @@ pub struct Follow {
     #[arg(long, env = "HOLDFAST_FOLLOW_PLAIN")]
     pub follow_plain: bool,
 }
+
+/// How often a server may be asked by its standby.
+const EVERY_MAY_BE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
 fn every(text: &str) -> Result<Duration, String> {
     let unit = |ending| text.strip_suffix(ending).and_then(|number: &str| number.parse::<u64>().ok());

@@ -103,6 +103,8 @@ impl Rollover {
     }
 
     async fn make_next(&self, by: By) -> Result<(), RolloverError> {
+        // No file is made of which nothing can be written down.
+        self.fleet.may_change()?;
         let next = self.tls.make_next(clock::now())?;
         self.fleet.trust_next_authority(next, by).await?;
         tracing::info!("agents are told of an authority that follows the present one");
@@ -120,6 +122,9 @@ impl Rollover {
     pub(crate) async fn run(self: Arc<Self>, beat: Beat) {
         loop {
             beat.waits(tokio::time::sleep(LOOK_EVERY)).await;
+            if self.fleet.only_reads() {
+                continue;
+            }
             let _changing = self.changing.lock().await;
             let done = match self.look() {
                 Ok(Step::Wait) => Ok(()),

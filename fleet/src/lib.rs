@@ -94,6 +94,7 @@ mod settings;
 mod sign_in;
 mod soundness;
 mod standby;
+mod standby_row;
 mod status;
 mod store;
 mod succession;

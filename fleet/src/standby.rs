@@ -7,12 +7,10 @@ use crate::archive::check_recipient;
 use crate::audit;
 use crate::context::sha256;
 use crate::fleet::Fleet;
-use crate::op::Op;
-use crate::record::meta::{META_STANDBYS, Meta};
 use crate::record::{AuditAction, AuditTarget, Secret, StandbyRow};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
-use crate::store::{META, Reads};
+use crate::standby_row::{put, rows};
 use schema::{Timestamp, name};
 
 /// The most standbys of a server.
@@ -39,25 +37,6 @@ pub struct Standby {
     pub peer: String,
     /// It has not asked for too long.
     pub is_late: bool,
-}
-
-fn rows(reads: &impl Reads) -> Result<Vec<StandbyRow>, StoreError> {
-    match reads.get(&META, &META_STANDBYS.to_owned())? {
-        None => Ok(Vec::new()),
-        Some(Meta::Standbys(rows)) => Ok(rows),
-        Some(_) => Err(StoreError::Row { table: META.name(), why: "it is of another sort" }),
-    }
-}
-
-fn put(op: &mut Op<'_, '_>, rows: Vec<StandbyRow>) -> Result<(), StoreError> {
-    op.tx.put(&META, &META_STANDBYS.to_owned(), &Meta::Standbys(rows))
-}
-
-/// The standby of this recipient is one no more.
-pub(crate) fn forget(op: &mut Op<'_, '_>, recipient: &str) -> Result<(), StoreError> {
-    let mut rows = rows(op.tx)?;
-    rows.retain(|row| row.recipient != recipient);
-    put(op, rows)
 }
 
 /// Whether one that is not new has kept silent for too long: pure.

@@ -74,6 +74,13 @@ impl Fleet {
         self.context().damage().is_some() || self.context().succession().is_some()
     }
 
+    /// Whether anything may be changed still; why not.
+    pub fn may_change(&self) -> Result<(), Refused> {
+        let context = self.context();
+        context.may_change()?;
+        if context.damage().is_some() { Err(StoreError::OnlyReads.into()) } else { Ok(()) }
+    }
+
     /// Whom this server has to tell that it has its place, and what proves it; `url` is where its own pages are. `None` = it
     /// was not promoted.
     pub fn statement(&self, url: &str) -> Result<Option<(Predecessor, Vec<u8>)>, StoreError> {
@@ -123,7 +130,10 @@ fn write(op: &mut Op<'_, '_>, succession: &Succession) -> Result<(), StoreError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Group, Schedule};
     use crate::settings::{Driver, Settings};
+    use crate::view::{AuditFilter, Page};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     const NOW: Timestamp = Timestamp(1_780_000_000_000);
 
@@ -136,6 +146,50 @@ mod tests {
         let statement = Statement { incarnation, since_ms: NOW.0, url: "https://standby".to_owned() };
         let plain = serde_json::to_vec(&statement).unwrap();
         fleet.context().master.seal(Binding::Succession, [3; 24], &plain)
+    }
+
+    /// A schedule that is due makes no job where another server has the place; it does where none has.
+    #[tokio::test]
+    async fn nothing_is_begun_by_time_where_another_server_has_the_place() {
+        for stands_still in [false, true] {
+            let clock = Arc::new(AtomicU64::new(NOW.0));
+            let (reads, drawn) = (clock.clone(), AtomicU64::new(1));
+            let driver = Driver {
+                now: Arc::new(move || Timestamp(reads.load(Ordering::SeqCst))),
+                random: Arc::new(move |bytes| {
+                    bytes.iter_mut().for_each(|byte| *byte = drawn.fetch_add(7, Ordering::SeqCst) as u8);
+                }),
+            };
+            let fleet = Fleet::in_memory(Settings::for_tests(), driver).unwrap();
+            let by = By::system;
+            let host = fleet.create_host("nas", vec![], by()).await.unwrap().0.id;
+            let group = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
+            fleet.put_group(host, None, group, by()).await.unwrap();
+            let schedule = Schedule {
+                name: "often".into(),
+                cron: "* * * * *".into(),
+                timezone: "UTC".into(),
+                groups: vec!["etc".into()],
+                enabled: true,
+                ..Schedule::default()
+            };
+            fleet.put_schedule(host, None, schedule, by()).await.unwrap();
+            if stands_still {
+                let heard = fleet.hear_of_successor(&told(&fleet, 9), by()).await.unwrap();
+                assert_eq!(heard, Heard::StandsStill);
+            }
+            clock.fetch_add(600_000, Ordering::SeqCst);
+            let audited = || {
+                fleet.read().unwrap().audit(&AuditFilter::default(), &Page::default()).unwrap().items.len()
+            };
+            let before = audited();
+            assert!(fleet.tick().await);
+            fleet.maintain().await;
+            fleet.sweep().await;
+            let waiting = fleet.read().unwrap().pending_count().unwrap();
+            assert_eq!(waiting, usize::from(!stands_still));
+            assert!(audited() == before || !stands_still);
+        }
     }
 
     #[tokio::test]
@@ -170,8 +224,7 @@ mod tests {
         assert_eq!(refused.code(), "superseded");
         assert!(refused.to_string().contains("https://standby"), "{refused}");
         assert!(fleet.only_reads() && fleet.tick().await && fleet.next_tick_at().unwrap().is_none());
-        let audit =
-            fleet.read().unwrap().audit(&crate::AuditFilter::default(), &crate::Page::default()).unwrap();
+        let audit = fleet.read().unwrap().audit(&AuditFilter::default(), &Page::default()).unwrap();
         let lines = audit.items.iter().filter(|line| line.action == AuditAction::ServerSuperseded);
         assert_eq!(lines.count(), 1);
     }

@@ -36,7 +36,4 @@ use std::time::Duration;
 /// So many archives are kept, the newest ones.
 const ARCHIVES_KEPT: usize = 3;
 /// How often a server is asked for what is new, unless somebody says otherwise.
-pub(crate) const EVERY: Duration = Duration::from_secs(300);
-/// What may be said.
-pub(crate) const EVERY_MAY_BE: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(3_600);
+const EVERY: Duration = Duration::from_secs(300);

@@ -217,6 +217,8 @@ impl Archives {
 
     /// Makes one now. What is left of one that was torn is removed. Returns when it is there.
     pub async fn make(self: &Arc<Self>, by: By) -> Result<Kept, NoArchive> {
+        // None pushes out those of before.
+        self.fleet.may_change()?;
         let turn = Turn::take(self).ok_or(NoArchive::Busy)?;
         let key = self.fleet.archive_key().map_err(Refused::from)?.ok_or(NoArchive::NoKey)?;
         let made = tokio::task::spawn_blocking(move || {

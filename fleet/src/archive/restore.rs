@@ -18,7 +18,7 @@ use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::seal::{Binding, MasterKey};
 use crate::settings::{Driver, Settings};
-use crate::standby;
+use crate::standby_row;
 use crate::store::{Import, META, SESSIONS, Span, StoredRow as _, TableKey as _};
 use schema::{Incarnation, Timestamp};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
@@ -275,7 +275,7 @@ fn write(
         incarnation = incarnation::begin_anew(&mut op, Timestamp(found.about.made_at_ms))?;
         if let Some(Promotion { predecessor, recipient }) = promotion {
             op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(predecessor.clone()))?;
-            standby::forget(&mut op, recipient)?;
+            standby_row::forget(&mut op, recipient)?;
         }
         // Whoever has signed out since then would be signed in again.
         op.tx.remove_all(&SESSIONS, &Span::ALL)?;

@@ -61,6 +61,7 @@ mod server_killed;
 mod shared_repository;
 mod sign_in;
 mod sound_pages;
+mod standby;
 mod stats_order;
 mod steps_shown;
 mod stolen_login;

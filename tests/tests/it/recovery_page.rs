@@ -8,6 +8,8 @@ use std::{
     process::Command,
 };
 use tests::{
+    api::Api,
+    ports,
     process::{Finished, Process, run_reading},
     scene::Scene,
     tools::{self, Tool},
@@ -36,7 +38,7 @@ fn blocks(page: &str) -> Vec<String> {
 }
 
 /// The blocks that there are, by their first words, in their order.
-const BLOCKS: [&str; 14] = [
+const BLOCKS: [&str; 15] = [
     "curl -X PUT",
     "age-keygen",
     "holdfast-server backup --data-dir DIR",
@@ -51,8 +53,16 @@ const BLOCKS: [&str; 14] = [
     "holdfast-server serve --data-dir NEWDIR",
     "age -d -i key.txt holdfast-archive-….age | tar x",
     "holdfast-server admin accept-authority",
+    "holdfast-server admin reset-password",
 ];
-const LAST: &str = "holdfast-server admin reset-password";
+/// Those of a standby.
+const STANDBY: [&str; 5] = [
+    "holdfast-server standby recipient",
+    "holdfast-server standby add",
+    "holdfast-server serve --follow",
+    "holdfast-server promote",
+    "holdfast-server serve --config NEWDIR",
+];
 
 struct World {
     scene: Scene,
@@ -137,7 +147,7 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recovery.md");
     let page = fs::read_to_string(page).expect("the page");
     let all = blocks(&page);
-    let expected: Vec<&str> = BLOCKS.into_iter().chain([LAST]).collect();
+    let expected: Vec<&str> = BLOCKS.into_iter().chain(STANDBY).collect();
     let begun: Vec<&str> = all.iter().map(|block| block.lines().next().unwrap_or_default()).collect();
     assert_eq!(all.len(), expected.len(), "each block is tried here: {begun:?}");
 
@@ -268,7 +278,36 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
 
     // A password is forgotten.
     world.set("NAME", "ada");
-    let said = world.run(LAST, "").expect_success("another password");
+    let said = world.run(BLOCKS[14], "").expect_success("another password");
     assert!(said.trim().len() > 16, "{said}");
+
+    // A standby follows, and takes its place.
+    let mut server = world.serving(&text, &salvaged);
+    let standby = scratch.join("standby");
+    world.set("NEWDIR", standby.display());
+    let recipient = world.run(STANDBY[0], "").expect_success("a recipient");
+    world.set("RECIPIENT", recipient.trim());
+    let token = world.run(STANDBY[1], "").expect_success("a token");
+    fs::write(standby.join("standby/token"), token).expect("the token");
+    let former = world.scene.server.http;
+    world.set("https://fleet.example:8443", format!("http://{former}"));
+    world.set("standby.example:8883", mqtt);
+    let follow = world.next(STANDBY[2]);
+    let pages = ports::free();
+    let mut command = world.shell(&format!("exec {follow}"));
+    command.env("HOLDFAST_HTTP", pages.to_string());
+    let mut follows = Process::start("a standby of the page", command);
+    let of_standby = Api::new(&format!("http://{pages}"), "");
+    wait::until("the standby to follow", LONG, || match of_standby.send("GET", "/readyz", None)? {
+        answer if answer.status == 200 => Ok(()),
+        answer => Err(answer.text),
+    });
+    assert!(server.terminate().success());
+    let said = world.run(STANDBY[3], "").expect_success("it is promoted");
+    assert!(said.contains("incarnation "), "{said}");
+    assert!(follows.end(LONG).success());
+    let text = world.next(STANDBY[4]);
+    let mut server = world.serving(&text, &standby);
+    assert!(server.terminate().success());
     assert!(world.blocks.next().is_none());
 }
