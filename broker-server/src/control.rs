@@ -149,6 +149,8 @@ pub struct StandbyTold {
     pub added_at: String,
     /// When it asked last, since the server was started.
     pub asked_at: Option<String>,
+    /// Whether, when it asked last, it had all that there is now.
+    pub current: bool,
     /// When it was sent an archive last.
     pub fetched_at: Option<String>,
     /// Whether it has kept silent for too long.
@@ -162,6 +164,7 @@ impl From<fleet::Standby> for StandbyTold {
             recipient: standby.recipient,
             added_at: web::rfc3339(standby.added_at),
             asked_at: standby.asked_at.map(web::rfc3339),
+            current: standby.has_all,
             fetched_at: standby.fetched_at.map(web::rfc3339),
             late: standby.is_late,
         }

@@ -61,8 +61,8 @@ pub(crate) struct Context {
     damage: OnceLock<Arc<Damage>>,
     /// Who has the place of this server.
     succession: Mutex<Option<Arc<Succession>>>,
-    /// When each standby has asked last.
-    standbys_asked: Mutex<BTreeMap<String, Timestamp>>,
+    /// When each standby has asked last, and by what mark it says what it has.
+    standbys_asked: Mutex<BTreeMap<String, (Timestamp, String)>>,
 }
 
 impl Deref for Context {
@@ -194,7 +194,7 @@ impl Context {
     }
 
     /// When each standby has asked last, since the start.
-    pub(crate) fn standbys_asked(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+    pub(crate) fn standbys_asked(&self) -> MutexGuard<'_, BTreeMap<String, (Timestamp, String)>> {
         lock(&self.standbys_asked)
     }
 

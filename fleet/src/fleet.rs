@@ -172,7 +172,14 @@ impl Fleet {
         by: By,
         run: impl FnMut(&mut Op<'_, '_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.store.write_in_passing(self.operation(by, run)).await
+        let mut run = self.operation(by, run);
+        let noted = move |tx: &mut Tx<'_>| {
+            let before = tx.writes();
+            let done = run(tx);
+            tx.is_passing_since(before);
+            done
+        };
+        self.store.write_in_passing(noted).await
     }
 
     fn operation<T>(

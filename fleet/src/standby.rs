@@ -29,6 +29,8 @@ pub struct Standby {
     pub added_at: Timestamp,
     /// When it asked last whether there is something new, since this server runs.
     pub asked_at: Option<Timestamp>,
+    /// Whether, when it asked last, it had all that there is now.
+    pub has_all: bool,
     /// When an archive was sent to it last.
     pub fetched_at: Option<Timestamp>,
     /// How long that was, in bytes.
@@ -102,10 +104,10 @@ impl Fleet {
         Ok(row.map(|row| self.seen(row)))
     }
 
-    /// It has asked, and has what there is or gets it.
-    pub fn standby_has_asked(&self, name: &str) {
-        let now = self.now();
-        self.context().standbys_asked().insert(name.to_owned(), now);
+    /// It has asked, and says what it has by the mark of that; see [`Fleet::mark`].
+    pub fn standby_has_asked(&self, name: &str, mark: &str) {
+        let asked = (self.now(), mark.to_owned());
+        self.context().standbys_asked().insert(name.to_owned(), asked);
     }
 
     /// An archive was sent to it. Where it goes is audited when that is somewhere else than before.
@@ -117,12 +119,13 @@ impl Fleet {
             let peer = op.by.peer.clone();
             let is_elsewhere = row.peer != peer;
             (row.fetched_at, row.bytes, row.peer) = (Some(op.now), bytes, peer);
+            let before = op.tx.writes();
             put(op, rows)?;
             if is_elsewhere {
                 audit::note(op, AuditAction::StandbyFetched, AuditTarget::Server, name.clone())?;
             } else {
                 // It would be asked for an archive again that holds nothing but this.
-                op.tx.is_passing();
+                op.tx.is_passing_since(before);
             }
             Ok(())
         })
@@ -131,7 +134,9 @@ impl Fleet {
 
     fn seen(&self, row: StandbyRow) -> Standby {
         let context = self.context();
-        let asked_at = context.standbys_asked().get(&row.name).copied();
+        let asked = context.standbys_asked().get(&row.name).cloned();
+        let has_all = asked.as_ref().is_some_and(|(_, mark)| *mark == self.mark());
+        let asked_at = asked.map(|(at, _)| at);
         // What it did before this server was started is not known but for what was sent.
         let signs = [asked_at, row.fetched_at, Some(row.added_at), Some(context.started_at)];
         Standby {
@@ -140,6 +145,7 @@ impl Fleet {
             recipient: row.recipient,
             added_at: row.added_at,
             asked_at,
+            has_all,
             fetched_at: row.fetched_at,
             bytes: row.bytes,
             peer: row.peer,
@@ -188,7 +194,8 @@ mod tests {
         assert!(!late() && fleet.standby_of_token("hfs_x").unwrap().is_none());
         clock.fetch_add(STANDBY_LATE_AFTER_MS + 1, Ordering::SeqCst);
         assert!(late());
-        fleet.standby_has_asked("attic");
+        fleet.standby_has_asked("attic", &fleet.mark());
+        assert!(fleet.standbys().unwrap()[0].has_all);
         assert!(!late());
         let mark = fleet.mark();
         let from = |peer: &str| By { peer: peer.to_owned(), ..By::system() };
@@ -197,7 +204,11 @@ mod tests {
         let mark = fleet.mark();
         fleet.standby_has_fetched("attic", 8, from("192.0.2.7")).await.unwrap();
         assert_eq!((fleet.mark(), fleet.standbys().unwrap()[0].bytes), (mark.clone(), 8));
+        // Nor does anybody wait for that somebody has signed in.
+        fleet.touch_api_token("hft_x").await;
+        assert_eq!(fleet.mark(), mark);
         let _ = fleet.create_host("nas", vec![], by()).await.unwrap();
+        assert!(!fleet.standbys().unwrap()[0].has_all);
         assert_ne!(fleet.mark(), mark);
         fleet.remove_standby("attic".to_owned(), by()).await.unwrap();
         assert_eq!(

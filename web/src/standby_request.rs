@@ -56,9 +56,9 @@ pub(crate) async fn fetch(ctx: Ctx, headers: HeaderMap) -> Result<Response<Body>
     }
     // Before the instant of the archive: what is changed in between is in it, and asked for again.
     let mark = format!("\"{}\"", fleet.mark());
-    let has = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if has == Some(mark.as_str()) {
-        fleet.standby_has_asked(&standby.name);
+    let has = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    fleet.standby_has_asked(&standby.name, has.trim_matches('"'));
+    if has == mark {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, mark)]).into_response());
     }
     if !ctx.app.standby_may_have_another(&standby.name, ctx.now(), AGAIN_AFTER_MS) {
@@ -70,7 +70,6 @@ pub(crate) async fn fetch(ctx: Ctx, headers: HeaderMap) -> Result<Response<Body>
         }
         made => made?,
     };
-    fleet.standby_has_asked(&standby.name);
     let sent = headers_of(made.bytes, mark);
     let (fleet, name, bytes, by) = (fleet.clone(), standby.name, made.bytes, ctx.by());
     let at_end = move || {

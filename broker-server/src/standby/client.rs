@@ -143,7 +143,10 @@ impl Client {
         let name = ServerName::try_from(self.host.clone());
         let name = name.map_err(|error| NoAnswer::Unreachable(io::Error::other(error)))?;
         let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
-        let stream = in_time(CONNECT_WITHIN, handshake).await?.map_err(NoAnswer::NotTrusted)?;
+        let stream = in_time(CONNECT_WITHIN, handshake).await?.map_err(|why| {
+            let is_tls = why.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            if is_tls { NoAnswer::NotTrusted(why) } else { NoAnswer::Unreachable(why) }
+        })?;
         send(stream, request, within).await
     }
 }

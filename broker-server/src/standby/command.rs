@@ -38,11 +38,8 @@ pub async fn run(command: cli::Standby) -> anyhow::Result<()> {
             Ok(())
         }
         cli::Standby::Recipient { data_dir } => {
-            let folder = StandbyFolder::of(&data_dir);
-            if !folder.is_there() {
-                let folder = serve::begin(&data_dir)?;
-                return Ok(out::line(folder.identity()?.1)?);
-            }
+            let there = Some(StandbyFolder::of(&data_dir)).filter(StandbyFolder::is_there);
+            let folder = there.map_or_else(|| serve::begin(&data_dir), Ok)?;
             Ok(out::line(folder.identity()?.1)?)
         }
     }

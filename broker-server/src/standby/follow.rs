@@ -21,6 +21,8 @@ use std::{
 const BUSY_FOR: Duration = Duration::from_secs(5);
 /// How long it waits after tries that failed, at the most, unless it asks more seldom anyway.
 const BACKOFF_UP_TO: Duration = Duration::from_secs(600);
+/// So often in a row a server may ask to wait before that is a failure.
+const BUSY_AT_MOST: u32 = 20;
 /// It is ready as long as it was up to date within so many of its intervals.
 const READY_FOR: u32 = 3;
 /// And at least for so long.
@@ -51,6 +53,8 @@ pub(super) struct Standing {
     pub(super) trouble: Option<(Timestamp, Trouble)>,
     /// Tries that failed in a row.
     failing: u32,
+    /// How often in a row the server has asked to wait.
+    busy: u32,
     mark: Option<String>,
 }
 
@@ -149,6 +153,14 @@ impl Follower {
             // Somebody has removed what was here.
             (standing.newest, standing.mark) = (None, None);
         }
+        standing.busy = if matches!(tried, Ok(Fetched::Busy)) { standing.busy + 1 } else { 0 };
+        let tried = match tried {
+            Ok(Fetched::Busy) if standing.busy > BUSY_AT_MOST => {
+                standing.busy = 0;
+                Err(Trouble::Answered("again and again that it is busy".to_owned()))
+            }
+            tried => tried,
+        };
         match tried {
             Ok(Fetched::Busy) => return BUSY_FOR.min(self.every),
             Ok(Fetched::Current) => standing.current_at = Some(now),
@@ -158,10 +170,12 @@ impl Follower {
                     bytes,
                     "an archive was fetched"
                 );
+                let was_known = standing.knows_address(&self.following);
                 standing.current_at = Some(now);
                 standing.mark = mark;
                 standing.newest = Some((about, bytes));
-                if standing.knows_address(&self.following) == Some(false) {
+                let is_known = standing.knows_address(&self.following);
+                if is_known == Some(false) && was_known != is_known {
                     let addresses = self.following.addresses.join(",");
                     tracing::warn!(
                         addresses,

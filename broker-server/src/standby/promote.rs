@@ -5,7 +5,7 @@
 //! and the same command goes on; archives are only read.
 
 use super::{
-    client::Client,
+    client::{Client, NoAnswer},
     folder::{Following, Lock, StandbyFolder},
     follow::is_known,
 };
@@ -91,6 +91,9 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     if !options.force && answers(&following).await? {
         return Ok(nothing("answers"));
     }
+    if folder.archives().list()?.is_empty() {
+        anyhow::bail!("this standby has no archive yet: there is nothing to make a server of");
+    }
     let _lock = take_over(data_dir, folder).await?;
     // Another promote may have had it until now.
     if is_promoted(data_dir)? {
@@ -128,8 +131,13 @@ fn is_promoted(data_dir: &Path) -> anyhow::Result<bool> {
 async fn answers(following: &Following) -> anyhow::Result<bool> {
     let client = Client::new(&following.url, following.authority.as_deref(), following.plain)?;
     let request = Request::get("/healthz").body(Body::empty())?;
-    // A proxy in front of a server that is gone answers, too, with an error.
-    Ok(client.ask(request, ANSWER_WITHIN).await.is_ok_and(|answer| answer.status().is_success()))
+    Ok(match client.ask(request, ANSWER_WITHIN).await {
+        // A proxy in front of a server that is gone answers, too, with an error.
+        Ok(answer) => answer.status().is_success(),
+        // It may well be the server, whose certificate was replaced.
+        Err(NoAnswer::NotTrusted(_)) => true,
+        Err(NoAnswer::Unreachable(_) | NoAnswer::TooLate) => false,
+    })
 }
 
 /// Has a standby that runs end, and takes its right to work in the folder.
@@ -188,7 +196,7 @@ fn newest_good(
     }
     match last {
         Some(why) => Err(why).context("no archive here can be used"),
-        None => anyhow::bail!("this standby has no archive yet: there is nothing to make a server of"),
+        None => anyhow::bail!("the archives of this standby are gone"),
     }
 }
 

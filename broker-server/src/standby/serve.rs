@@ -50,7 +50,7 @@ pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> 
     out::line(format_args!("standby: recipient {}", follower.recipient))?;
     let follows = &follower.following.url;
     tracing::info!(http = %address, follows, recipient = follower.recipient, "following");
-    let following = tokio::spawn(Arc::clone(&follower).run());
+    let mut following = tokio::spawn(Arc::clone(&follower).run());
     platform::notify_systemd("READY=1");
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -60,11 +60,14 @@ pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> 
             Ok(())
         }
         ended = &mut pages => ended.context("the HTTP listener ended"),
+        ended = &mut following => ended.context("following ended"),
     };
     tracing::info!("stopping");
     platform::notify_systemd("STOPPING=1");
-    following.abort();
-    let _ = following.await;
+    if !following.is_finished() {
+        following.abort();
+        let _ = following.await;
+    }
     let _ = stop.send(true);
     let _ = std::fs::remove_file(control::socket_path(data_dir));
     ended

@@ -38,7 +38,7 @@ impl<'t> Tx<'t> {
     }
 
     /// How many rows have been written or removed so far.
-    pub(super) fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.writes
     }
 
@@ -48,9 +48,9 @@ impl<'t> Tx<'t> {
         self.effects
     }
 
-    /// The row that was just written is no change that anybody waits for.
-    pub(crate) fn is_passing(&mut self) {
-        self.passing += 1;
+    /// What was written since so many writes is no change that anybody waits for.
+    pub(crate) fn is_passing_since(&mut self, writes: u64) {
+        self.passing += self.writes.saturating_sub(writes);
     }
 
     /// Opens every table, so that readers find them.

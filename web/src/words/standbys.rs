@@ -9,7 +9,8 @@ use schema::Timestamp;
 pub(crate) fn heard(now: Timestamp, standby: &Standby) -> String {
     let asked = standby.asked_at.map(|at| format!("asked {}", ago(now, at)));
     let fetched = standby.fetched_at.map(|at| format!("was sent an archive {}", ago(now, at)));
-    let heard: Vec<String> = [asked, fetched].into_iter().flatten().collect();
+    let all = standby.has_all.then(|| "has all that there is".to_owned());
+    let heard: Vec<String> = [all, asked, fetched].into_iter().flatten().collect();
     if heard.is_empty() { "has fetched nothing yet".to_owned() } else { heard.join(", ") }
 }
 
@@ -51,6 +52,7 @@ mod tests {
             recipient: "age1x".to_owned(),
             added_at: Timestamp(1),
             asked_at,
+            has_all: false,
             fetched_at,
             bytes: 0,
             peer: String::new(),

@@ -34,6 +34,8 @@ pub(crate) struct StandbyOut {
     added_at: String,
     /// When it asked last whether there is something new; null: not since this server was started.
     asked_at: Option<String>,
+    /// Whether, when it asked last, it had all that there is now.
+    current: bool,
     /// When an archive was sent to it last.
     fetched_at: Option<String>,
     /// How long that was.
@@ -51,6 +53,7 @@ impl From<Standby> for StandbyOut {
             recipient: standby.recipient,
             added_at: rfc3339(standby.added_at),
             asked_at: standby.asked_at.map(rfc3339),
+            current: standby.has_all,
             fetched_at: standby.fetched_at.map(rfc3339),
             bytes: standby.bytes,
             peer: standby.peer,
