@@ -93,7 +93,12 @@ impl Fleet {
     /// login may have said nothing.
     pub async fn connection_ended(&self, host: HostId) {
         self.context().downloads.host_lost(host);
-        let noted = self.write(By::system(), move |op| Ok(hello::is_gone(op, host)?)).await;
+        let gone = move |op: &mut Op<'_, '_>| Ok(hello::is_gone(op, host)?);
+        let noted = match self.succession() {
+            None => self.write(By::system(), gone).await,
+            // Nothing else is written any more; but a start would find the same.
+            Some(_) => self.write_in_passing(By::system(), gone).await,
+        };
         if let Err(error) = noted {
             tracing::error!(%host, %error, "the end of a connection could not be noted");
         }
@@ -424,6 +429,8 @@ fn take_presence(
 fn not_handled(host: HostId, what: &'static str, refused: Refused) -> Result<Handled, StoreError> {
     match refused {
         Refused::Store(error) => Err(error),
+        // It is not acknowledged: the host keeps it for the other server.
+        Refused::Superseded { .. } => Err(StoreError::StandsStill),
         // The host was deleted in between, or there is nothing to do for it.
         other => {
             tracing::warn!(%host, what, error = %other, "a message came to nothing");

@@ -334,6 +334,9 @@ pub enum StoreError {
     /// The store was shut down.
     #[error("the store is closed")]
     Closed,
+    /// Another server has the place of this one.
+    #[error("another server has the place of this one, which stands still")]
+    StandsStill,
     /// The data file is damaged, and only read.
     #[error("the data file is damaged, and the server only reads")]
     OnlyReads,
@@ -412,6 +415,7 @@ impl PartialEq for StoreError {
             (Self::Replaced(one), Self::Replaced(other)) => one == other,
             (Self::Panicked, Self::Panicked)
             | (Self::Closed, Self::Closed)
+            | (Self::StandsStill, Self::StandsStill)
             | (Self::OnlyReads, Self::OnlyReads) => true,
             _ => false,
         }

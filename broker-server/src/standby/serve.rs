@@ -15,6 +15,7 @@ use crate::{
 };
 use anyhow::Context;
 use fleet::{Pieces, Stand};
+use rustix::process::Signal;
 use std::{path::Path, sync::Arc};
 use tokio::{signal::unix::SignalKind, sync::watch};
 use web::TrustedProxies;
@@ -22,14 +23,19 @@ use web::TrustedProxies;
 /// Follows until SIGTERM or SIGINT, or until `promote` takes over.
 pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut hang_up = tokio::signal::unix::signal(SignalKind::hangup())?;
+    // A limit on the size of files is an error of the write that meets it, not the end of the program.
+    let _too_large = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let listener = http::bind(config.http.value).await?;
     let address = listener.local_addr()?;
-    let speech = speech(&config)?;
+    let (speech, tls) = speech(&config)?;
     let data_dir = &config.data_dir.value;
     let folder = begin(data_dir)?;
     let Some(_lock) = folder.lock()? else {
         anyhow::bail!("another standby, or promote, works in {}", data_dir.display());
     };
+    // It may have been promoted before the lock was free.
+    begin(data_dir)?;
     let authority = options.follow_authority.as_deref().map(client::read_authority).transpose()?;
     let client = Client::new(&url, authority.as_deref(), options.follow_plain)?;
     let addresses = match config.mqtt_public.source {
@@ -52,15 +58,24 @@ pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> 
     tracing::info!(http = %address, follows, recipient = follower.recipient, "following");
     let mut following = tokio::spawn(Arc::clone(&follower).run());
     platform::notify_systemd("READY=1");
-    let ended = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        _ = control::serve_standby(&socket) => {
-            tracing::info!("promote takes over: this standby ends");
-            Ok(())
+    let handed_over = control::serve_standby(&socket);
+    tokio::pin!(handed_over);
+    let ended = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = tokio::signal::ctrl_c() => break Ok(()),
+            _ = hang_up.recv() => {
+                if let Some(Err(error)) = tls.as_ref().map(|tls| tls.read_again(clock::now())) {
+                    tracing::error!(%error, "the certificate in use stays the old one");
+                }
+            }
+            () = &mut handed_over => {
+                tracing::info!("promote takes over: this standby ends");
+                break Ok(());
+            }
+            ended = &mut pages => break ended.context("the HTTP listener ended"),
+            ended = &mut following => break ended.context("following ended"),
         }
-        ended = &mut pages => ended.context("the HTTP listener ended"),
-        ended = &mut following => ended.context("following ended"),
     };
     tracing::info!("stopping");
     platform::notify_systemd("STOPPING=1");
@@ -96,17 +111,16 @@ pub(super) fn begin(data_dir: &Path) -> anyhow::Result<StandbyFolder> {
 }
 
 /// A standby has no authority, and so no certificate but one that is brought.
-fn speech(config: &Config) -> anyhow::Result<http::Speech> {
+fn speech(config: &Config) -> anyhow::Result<(http::Speech, Option<Tls>)> {
     let public_url = config.public_url.value.clone();
     let tls = match certificates::options_for_pages(config) {
-        Some(options) => {
-            let tls = Tls::open(options, clock::now()).context("certificate of the pages")?;
-            Some(tls.config_for(&[b"http/1.1"]).context("certificate of the pages")?)
-        }
+        Some(options) => Some(Tls::open(options, clock::now()).context("certificate of the pages")?),
         None if config.http_tls.value => anyhow::bail!(
             "a standby has no certificate of its own: bring one for its page with --http-tls-certificate, or leave --http-tls out"
         ),
         None => None,
     };
-    Ok(http::Speech { tls, public_url })
+    let spoken = tls.as_ref().map(|tls| tls.config_for(&[b"http/1.1"])).transpose();
+    let speech = http::Speech { tls: spoken.context("certificate of the pages")?, public_url };
+    Ok((speech, tls))
 }

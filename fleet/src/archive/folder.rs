@@ -119,14 +119,17 @@ impl ArchiveFolder {
 
     /// Removes what an end of the server in the middle of an archive has left.
     pub fn remove_drafts(&self) -> Result<(), ArchiveError> {
+        self.remove_drafts_of(|target| target == ASIDE || instant(target).is_some())
+    }
+
+    fn remove_drafts_of(&self, is_one: impl Fn(&str) -> bool) -> Result<(), ArchiveError> {
         let entries = match fs::read_dir(&self.path) {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(Self::failed(&self.path))?,
         };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let target = name.to_str().and_then(Draft::target_of);
-            if target.is_some_and(|target| target == ASIDE || instant(target).is_some()) {
+            if name.to_str().and_then(Draft::target_of).is_some_and(&is_one) {
                 let path = entry.path();
                 fs::remove_file(&path).map_err(Self::failed(&path))?;
             }
@@ -144,6 +147,7 @@ impl ArchiveFolder {
     ) -> Result<MadeAside, ArchiveError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         made.map_err(Self::failed(&self.path))?;
+        self.remove_drafts_of(|target| target == ASIDE)?;
         let path = self.path.join(ASIDE);
         let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
         let file = draft.read_again().map_err(Self::failed(&path))?;

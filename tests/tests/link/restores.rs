@@ -43,9 +43,13 @@ enum Turn {
     Archive,
     /// Another server is made of the archive.
     Restore,
+    /// A standby that had fetched the archive is promoted.
+    Promote,
     /// The server that the present one was made of is in its place for so long.
     FormerReturns {
         minutes: u64,
+        /// The one that was promoted tells it.
+        is_told: bool,
     },
 }
 
@@ -59,8 +63,9 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => Just(Turn::Credentials),
         2 => Just(Turn::Break),
         3 => Just(Turn::Archive),
-        4 => Just(Turn::Restore),
-        2 => (1..900_u64).prop_map(|minutes| Turn::FormerReturns { minutes }),
+        3 => Just(Turn::Restore),
+        3 => Just(Turn::Promote),
+        2 => (1..900_u64, any::<bool>()).prop_map(|(minutes, is_told)| Turn::FormerReturns { minutes, is_told }),
     ]
 }
 
@@ -140,21 +145,25 @@ impl History {
                 self.live(2);
             }
             Turn::Archive => self.world.server.archive(),
-            Turn::Restore => {
+            Turn::Restore | Turn::Promote => {
                 self.world.step(&Step::CrashServer);
                 // Of two within a second neither is the later one.
                 self.world.pass(1_000);
-                if self.world.server.restore() {
+                if self.world.server.restore(matches!(turn, Turn::Promote)) {
                     self.restores += 1;
                     self.is_served_anew();
                 } else {
                     self.world.step(&Step::StartServer);
                 }
             }
-            Turn::FormerReturns { minutes } => {
+            Turn::FormerReturns { minutes, is_told } => {
                 self.world.step(&Step::CrashServer);
                 if self.world.server.change_places() {
-                    self.live(minutes);
+                    if is_told && self.world.server.tell() || self.world.server.fleet().only_reads() {
+                        self.stands_still(minutes);
+                    } else {
+                        self.live(minutes);
+                    }
                     self.world.step(&Step::CrashServer);
                     self.world.server.change_places();
                     self.is_served_anew();
@@ -163,6 +172,16 @@ impl History {
                 }
             }
         }
+    }
+
+    /// The server lets no agent in, and does nothing by itself.
+    fn stands_still(&mut self, minutes: u64) {
+        let before = self.world.server.fleet().mark();
+        self.world.step(&Step::Network { works: false });
+        self.live(minutes);
+        assert_eq!(self.world.server.fleet().mark(), before, "it has changed something");
+        assert!(self.world.server.fleet().only_reads());
+        self.world.step(&Step::Network { works: true });
     }
 
     /// The backups of a group for which restic was started: when their jobs were made, when they began, whether they were
@@ -327,8 +346,25 @@ fn of_two_servers_of_one_archive_the_later_one_counts() {
         Turn::Quiet { minutes: 700 },
         Turn::Credentials,
         Turn::Restore,
-        Turn::FormerReturns { minutes: 400 },
+        Turn::FormerReturns { minutes: 400, is_told: true },
         Turn::Quiet { minutes: 700 },
+    ]);
+}
+
+/// A standby is promoted; the former server comes back before it is told, is told, and comes back once more.
+#[test]
+fn a_former_server_that_is_told_stands_still_from_then_on() {
+    let returns = |is_told| Turn::FormerReturns { minutes: 900, is_told };
+    weeks(&[
+        Turn::Archive,
+        Turn::Quiet { minutes: 700 },
+        Turn::Promote,
+        Turn::Quiet { minutes: 30 },
+        returns(false),
+        Turn::Quiet { minutes: 30 },
+        returns(true),
+        Turn::Quiet { minutes: 700 },
+        returns(false),
     ]);
 }
 

@@ -2,8 +2,11 @@
 
 use crate::gate::{Kept, Notes, Session};
 use crate::wire::Down;
-use fleet::record::{Actor, CredentialsInput, Group, Schedule, Secret};
-use fleet::{ArchiveKey, ArchiveOpener, By, DrawnIdentity, Driver, Fleet, FleetState, Handled, Settings};
+use fleet::record::{Actor, CredentialsInput, Group, Predecessor, Schedule, Secret};
+use fleet::{
+    ArchiveKey, ArchiveOpener, By, DrawnIdentity, Driver, Fleet, FleetState, Handled, Heard, Promotion,
+    Settings,
+};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
@@ -104,6 +107,8 @@ pub(crate) struct Server {
     archived: Option<Archived>,
     /// The server that another one was made of.
     former: Option<tempfile::TempDir>,
+    /// What proves to that one that its place is taken, when the other one was promoted.
+    statement: Option<Vec<u8>>,
     clock: Clock,
     runtime: Runtime,
     window: usize,
@@ -122,6 +127,7 @@ impl Server {
             folder,
             archived: None,
             former: None,
+            statement: None,
             clock: clock.clone(),
             runtime,
             window,
@@ -180,13 +186,22 @@ impl Server {
         self.archived = Some(Archived { file, opener, password: self.password.clone() });
     }
 
-    /// Makes another server of the archive, which takes this one's place. `false`: there is no archive.
-    pub(crate) fn restore(&mut self) -> bool {
+    /// Makes another server of the archive, which takes this one's place: by a restore, or as its standby. `false`: there is no
+    /// archive.
+    pub(crate) fn restore(&mut self, is_standby: bool) -> bool {
         let Some(archived) = self.archived.take() else { return false };
         self.crash();
         let folder = in_memory();
         let to = folder.path().join("restored");
-        fleet::restore(archived.file.path(), &archived.opener, &to, self.clock.driver()).expect("a server");
+        let (from, opener, driver) = (archived.file.path(), &archived.opener, self.clock.driver());
+        if is_standby {
+            let url = "http://127.0.0.1:1".to_owned();
+            let predecessor = Predecessor { url, authority: None, plain: false };
+            let promotion = Promotion { predecessor, recipient: "age1x".to_owned() };
+            fleet::promote(from, opener, &to, driver, &promotion).expect("a server");
+        } else {
+            fleet::restore(from, opener, &to, driver).expect("a server");
+        }
         for entry in std::fs::read_dir(&to).expect("a folder") {
             let entry = entry.expect("an entry");
             std::fs::rename(entry.path(), folder.path().join(entry.file_name())).expect("it moves");
@@ -197,6 +212,16 @@ impl Server {
         // The same archive may be restored once more.
         self.archived = Some(archived);
         self.start();
+        let statement = self.fleet().statement("https://standby").expect("the store");
+        self.statement = statement.map(|(_, sealed)| sealed);
+        true
+    }
+
+    /// Tells this server that another one has its place. `false`: that one was not promoted.
+    pub(crate) fn tell(&self) -> bool {
+        let Some(statement) = self.statement.clone() else { return false };
+        let heard = self.run(async |fleet| fleet.hear_of_successor(&statement, by()).await);
+        assert_eq!(heard.expect("the store"), Heard::StandsStill);
         true
     }
 
