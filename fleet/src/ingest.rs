@@ -93,7 +93,7 @@ impl Fleet {
     /// login may have said nothing.
     pub async fn connection_ended(&self, host: HostId) {
         self.context().downloads.host_lost(host);
-        let gone = move |op: &mut Op<'_, '_>| Ok(hello::is_gone(op, host)?);
+        let gone = move |op: &mut Op<'_, '_>| -> Result<(), Refused> { Ok(hello::is_gone(op, host)?) };
         let noted = match self.succession() {
             None => self.write(By::system(), gone).await,
             // Nothing else is written any more; but a start would find the same.

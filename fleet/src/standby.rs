@@ -161,6 +161,7 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Role;
     use crate::settings::{Driver, Settings};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -205,7 +206,9 @@ mod tests {
         fleet.standby_has_fetched("attic", 8, from("192.0.2.7")).await.unwrap();
         assert_eq!((fleet.mark(), fleet.standbys().unwrap()[0].bytes), (mark.clone(), 8));
         // Nor does anybody wait for that somebody has signed in.
-        fleet.touch_api_token("hft_x").await;
+        fleet.create_operator("ada", Role::Admin, "$argon2id$".into(), by()).await.unwrap();
+        let mark = fleet.mark();
+        let _ = fleet.open_session("ada", "192.0.2.1").await.unwrap();
         assert_eq!(fleet.mark(), mark);
         let _ = fleet.create_host("nas", vec![], by()).await.unwrap();
         assert!(!fleet.standbys().unwrap()[0].has_all);
