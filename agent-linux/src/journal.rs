@@ -16,6 +16,7 @@
 //! When the disk takes nothing, up to [`SKIPPED_REPORTS`] reports are kept in memory and
 //! written when it does again; after an unclean end that many numbers are skipped, so that no number is used twice.
 
+mod earlier;
 pub mod frame;
 pub mod replay;
 

@@ -109,7 +109,12 @@ pub fn read(bytes: &[u8]) -> Start<'_> {
     if crc32(content) != word(8) {
         return Start::Damaged(whole);
     }
-    schema::decode(content).map_or(Start::Damaged(whole), |entry| Start::Frame(entry, whole))
+    let earlier = || match schema::decode(&super::earlier::head(content)?) {
+        Ok(Entry::Head(saved)) => Some(Entry::Head(saved)),
+        _ => None,
+    };
+    let entry = schema::decode(content).ok().or_else(earlier);
+    entry.map_or(Start::Damaged(whole), |entry| Start::Frame(entry, whole))
 }
 
 fn length_check(length: u32) -> u32 {

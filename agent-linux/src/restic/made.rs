@@ -83,4 +83,15 @@ mod tests {
         remember(folder.path(), &id).unwrap();
         assert!(knows(folder.path(), &id), "it begins anew");
     }
+
+    /// When this fails: fix the code, or read both forms.
+    #[test]
+    fn a_kept_record_says_what_it_always_said() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), [[0xab; 32], [0xcd; 32]].concat()).unwrap();
+        assert!(knows(folder.path(), &"ab".repeat(32)) && knows(folder.path(), &"cd".repeat(32)));
+        remember(folder.path(), &"ef".repeat(32)).unwrap();
+        let written = fs::read(folder.path().join(FILE)).unwrap();
+        assert_eq!(written, [[0xab; 32], [0xcd; 32], [0xef; 32]].concat());
+    }
 }

@@ -330,4 +330,37 @@ mod tests {
             prop_assert!(!processes.left_behind(&[lock("barn", foreign_pid, since)], Timestamp(now))[0]);
         }
     }
+
+    /// Literal bytes of the form that is written. When this fails: fix the code, or read both forms.
+    #[test]
+    fn a_kept_record_says_what_it_always_said() {
+        const KEPT: &str = "0205617474696393c6010b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0c8827fbb883a1f73200056174746963 \
+                            94c6010b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0c8927fcb883a1f73201fdb883a1f73201";
+        let numbering = Numbering { boot: [0x0b; 16], namespace: 12 };
+        let begun_at = Timestamp(1_750_000_000_123);
+        let first = Started {
+            hostname: "attic".into(),
+            pid: 25_363,
+            numbering,
+            start_ticks: 5_000,
+            begun_at,
+            end: None,
+        };
+        let second = Started {
+            pid: 25_364,
+            start_ticks: 5_001,
+            begun_at: begun_at.plus_ms(1),
+            end: Some(ProcessEnd { at: begun_at.plus_ms(2), was_seen: true }),
+            ..first.clone()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let digits: Vec<char> = KEPT.chars().filter(char::is_ascii_hexdigit).collect();
+        let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+        let kept: Vec<u8> = digits.chunks(2).map(byte).collect();
+        fs::write(folder.path().join(FILE), &kept).unwrap();
+        let said = Processes(vec![first, second]);
+        assert_eq!(Processes::load(folder.path()), said);
+        said.save(folder.path()).unwrap();
+        assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), kept, "it is written differently now");
+    }
 }

@@ -182,4 +182,17 @@ mod tests {
         .expect("it is gone");
         assert!(Trial::new(Path::new("/no/such/program"), 1).run(&state, &[]).await.is_err());
     }
+
+    /// The old program writes it, the new one reads it. When this fails: fix the code, or read both forms.
+    #[test]
+    fn a_kept_record_says_what_it_always_said() {
+        const KEPT: &str = r#"{"program":"/opt/holdfast-agent.new","wait_secs":90,"asked_at":1750000000123}"#;
+        let (_folder, state) = state();
+        state.write(FILE, KEPT.as_bytes()).unwrap();
+        let asked_at = schema::Timestamp(1_750_000_000_123);
+        let said = Trial { program: "/opt/holdfast-agent.new".into(), wait_secs: 90, asked_at };
+        assert_eq!(Trial::asked(&state, asked_at).as_ref(), Some(&said));
+        said.store(&state).unwrap();
+        assert_eq!(state.read(FILE).unwrap().unwrap(), KEPT.as_bytes(), "it is written differently now");
+    }
 }

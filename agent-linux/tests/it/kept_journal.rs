@@ -1,9 +1,12 @@
 //! What stands in the state folders of agents must mean the same to each later program: postcard writes a variant by its
 //! place, so that one that is moved, or put before others, would be read as another one.
 //!
-//! `agent-linux/tests/files/journal.golden` holds literal bytes of every enum that the journal stores, and `journal.hex` a
-//! whole journal, whose meaning is in `journal.words`. When this fails: fix the code, or read both forms. A new variant goes
-//! behind the others; then `HOLDFAST_WRITE_GOLDENS=1` writes the files anew, and a diff must show new lines only.
+//! `agent-linux/tests/files/journal.golden` holds literal bytes of every enum that the journal stores. A new variant goes
+//! behind the others; then `HOLDFAST_WRITE_GOLDENS=1` writes the file anew, and a diff must show new lines only.
+//!
+//! `journal-N.hex` is a whole journal of form N, whose meaning is in `journal-N.words`; form 1 is that of the commit 9245fd3.
+//! When what is written differs from the newest of them: fix the code, or raise [`FORM`], have older forms read, and write
+//! the goldens anew. What is kept of a form already is never written over.
 
 use agent_core::{
     Body, Cause, Change, HeldEntry, Known, Record, Safety, Saved, SlotState, StopCause, TakenGroup, Ticket,
@@ -24,6 +27,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The form of journals that is written. All of them are read.
+const FORM: u32 = 2;
 const JOB: JobId = JobId([0x0a; 16]);
 const AT: Timestamp = Timestamp(1_750_000_000_123);
 
@@ -34,6 +39,14 @@ fn file(name: &str) -> PathBuf {
 /// What is kept under this name; written first when that is asked for.
 fn kept(name: &str, said: &str) -> String {
     if std::env::var_os("HOLDFAST_WRITE_GOLDENS").is_some() {
+        fs::write(file(name), said).expect("a file");
+    }
+    fs::read_to_string(file(name)).expect("a kept file")
+}
+
+/// The same of a form, which stays what it is.
+fn kept_for_ever(name: &str, said: &str) -> String {
+    if std::env::var_os("HOLDFAST_WRITE_GOLDENS").is_some() && !file(name).exists() {
         fs::write(file(name), said).expect("a file");
     }
     fs::read_to_string(file(name)).expect("a kept file")
@@ -227,16 +240,44 @@ fn every_enum_of_the_journal_is_stored_as_it_always_was() {
 }
 
 #[test]
-fn a_kept_journal_says_what_it_always_said() {
+fn kept_journals_of_each_form_say_what_they_always_said() {
     let mut now = Vec::new();
     for (_, entry) in entries() {
         assert!(frame::write(&entry, &mut now));
     }
-    let file = bytes(&kept("journal.hex", &format!("{}\n", hex(&now))));
-    let Replay { saved: found, reports, specs, figures, condition } =
-        replay(&file, Fresh { stream: Stream(8), epoch: Epoch(2_000) });
-    let specs: BTreeMap<JobId, Vec<u8>> = specs.into_iter().collect();
-    let said = format!("{found:#?}\n{reports:?}\n{specs:?}\n{figures:?}\n{condition:?}\n");
-    assert_eq!(said, kept("journal.words", &said));
-    assert_eq!(file, now, "and is written as it always was");
+    for form in 1..=FORM {
+        let file = bytes(&kept_for_ever(&format!("journal-{form}.hex"), &format!("{}\n", hex(&now))));
+        let Replay { saved: found, reports, specs, figures, condition } =
+            replay(&file, Fresh { stream: Stream(8), epoch: Epoch(2_000) });
+        let specs: BTreeMap<JobId, Vec<u8>> = specs.into_iter().collect();
+        let said = format!("{found:#?}\n{reports:?}\n{specs:?}\n{figures:?}\n{condition:?}\n");
+        assert_eq!(said, kept_for_ever(&format!("journal-{form}.words"), &said), "form {form}");
+        let is_as_now = file == now;
+        assert_eq!(is_as_now, form == FORM, "what is written differs from form {FORM}: raise FORM");
+    }
+}
+
+/// Of a head that is cut or altered nothing is made up, and nothing panics.
+#[test]
+fn an_earlier_head_that_is_damaged_is_none() {
+    let whole = bytes(&fs::read_to_string(file("journal-1.hex")).expect("a kept file"));
+    let length = u32::from_le_bytes(whole[..4].try_into().expect("four bytes")) as usize;
+    let content = &whole[frame::HEADER_BYTES..frame::HEADER_BYTES + length];
+    // A frame whose checks fit, whatever is in it.
+    let framed = |content: &[u8]| {
+        let length = u32::try_from(content.len()).expect("short").to_le_bytes();
+        let check = (frame::crc32(&length) ^ 0x4846_4A31).to_le_bytes();
+        [&length[..], &check, &frame::crc32(content).to_le_bytes(), content].concat()
+    };
+    assert!(matches!(frame::read(&framed(content)), frame::Start::Frame(Entry::Head(_), _)));
+    for cut in 0..content.len() {
+        let damaged = framed(&content[..cut]);
+        assert!(!matches!(frame::read(&damaged), frame::Start::Frame(Entry::Head(_), _)), "cut at {cut}");
+    }
+    for (at, bit) in (0..content.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let mut altered = content.to_vec();
+        altered[at] ^= 1 << bit;
+        // Whatever it is taken for.
+        let _ = frame::read(&framed(&altered));
+    }
 }

@@ -4,6 +4,7 @@ mod enroll;
 mod hostile;
 mod journal;
 mod kept_journal;
+mod kept_state;
 mod program;
 mod rig;
 mod slots;
