@@ -215,7 +215,17 @@ pub struct Restore {
     /// Open it with an identity of age, as age-keygen writes it
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub identity_file: Option<PathBuf>,
+    /// The archive is older than a year by this machine's clock, and the clock is right
+    #[arg(long)]
+    pub long_ago: bool,
+    /// Become an incarnation above this one, of which agents have heard: one that a clock made that was years ahead
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
+        value_parser = clap::value_parser!(u64).range(0..=MOST_INCARNATION))]
+    pub incarnation_after: u64,
 }
+
+/// No clock has come so far: the end of the year 9999, in seconds since 1970.
+const MOST_INCARNATION: u64 = 253_402_300_799;
 
 /// What to do with standbys.
 #[derive(Debug, Subcommand)]
@@ -280,6 +290,9 @@ pub struct Promote {
     /// reach it, and what the other one is told until it stands still is lost
     #[arg(long)]
     pub force: bool,
+    /// The newest archive is older than a year by this machine's clock, and the clock is right
+    #[arg(long)]
+    pub long_ago: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

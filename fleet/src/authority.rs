@@ -8,7 +8,7 @@
 //! present one is retired, and the next becomes the present.
 
 use crate::access_row::{bound, fingerprint, trusted};
-use crate::addresses::{Dependent, dependents_of};
+use crate::addresses::{Dependent, all_arrivals, dependents_of};
 use crate::audit;
 use crate::fleet::Fleet;
 use crate::link::plan;
@@ -164,12 +164,12 @@ fn lacking(reads: &impl Reads, fingerprint: &Fingerprint) -> Result<usize, Store
 
 /// The authorities that agents are told of, and who trusts them.
 pub(crate) fn uses(reads: &impl Reads, entries: &[RosterEntry]) -> Result<Vec<AuthorityUse>, StoreError> {
-    let mut uses = Vec::new();
+    let (mut uses, arrivals) = (Vec::new(), all_arrivals(reads)?);
     for authority in trusted(reads)? {
         let fingerprint = fingerprint(&authority.certificate);
         let enrolled = entries.iter().filter(|entry| entry.host.enrolled_at.is_some()).count();
         let (lacking, listed) =
-            dependents_of(reads, entries, |arrivals| !arrivals.trusts.contains(&fingerprint))?;
+            dependents_of(&arrivals, entries, |arrivals| !arrivals.trusts.contains(&fingerprint));
         uses.push(AuthorityUse { authority, fingerprint, hosts: enrolled - lacking, lacking, listed });
     }
     Ok(uses)

@@ -21,7 +21,7 @@ use crate::replacement;
 use crate::request::By;
 use crate::seal::Binding;
 use crate::store::{
-    ARRIVALS, HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS,
+    ARRIVALS, EARLIER_AGENTS, HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS,
 };
 use crate::ticket::{self, Ticket};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -242,6 +242,7 @@ fn make_host(
         op.tx.get(&LINK_STATES, &host.id)?.map_or(PlanRevision(1), |state| state.plan_revision.next());
     // How the machine gets here is its own matter.
     op.tx.remove(&ARRIVALS, &host.id)?;
+    op.tx.remove(&EARLIER_AGENTS, &host.id)?;
     // What waits is sealed with the old key.
     op.tx.remove_all(&OUTBOX, &Span::under(&host.id))?;
     op.tx.put(&LINK_STATES, &host.id, &LinkState { plan_revision, ..LinkState::default() })?;

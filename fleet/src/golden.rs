@@ -1,9 +1,10 @@
 //! Literal bytes of every stored enum: postcard writes a variant by its place, so that one moved, or put before others,
 //! would be read as another one. When this fails: fix the code, or bring the data file's format forward, with a
-//! migration; then write `golden.txt` anew with `HOLDFAST_WRITE_GOLDENS=1`.
+//! migration; then write `golden.txt` anew with `HOLDFAST_WRITE_GOLDENS=1`. The format's number is held to these bytes, see
+//! `format_files`.
 
 use crate::link::Sent;
-use crate::record::meta::Meta;
+use crate::record::meta::{LostSpan, Meta};
 use crate::record::{
     Accepted, Actor, ArchiveKeyRow, AuditTarget, BackupFigures, ClosedBy, DiffFigures, DownloadForm,
     DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures,
@@ -299,6 +300,11 @@ fn enums(written: &mut Written) {
             since: AT,
             url: text("https://standby"),
         }),
+        Meta::Lost(_) => Meta::Lost(vec![LostSpan {
+            known_until: AT,
+            restored_at: AT.plus_ms(1),
+            is_salvage: true,
+        }]),
     });
     each!(written, ClosedBy {
         ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),

@@ -17,7 +17,7 @@ use crate::record::{AuditAction, WireProblem};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
-use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads};
+use crate::store::{EARLIER_AGENTS, HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads};
 use schema::envelope::{Key, OpenError, Sealed, version_notice};
 use schema::{
     CommandSeq, HelloAnswer, HostId, HostTopic, JobId, Live, Presence, RepoStats, Timestamp, ToAgent, Topic,
@@ -64,10 +64,10 @@ impl Fleet {
         let first = self.context().began().get(&host).copied();
         let taken = self.write(By::agent(peer), move |op| take_presence(op, host, &message, first)).await;
         match taken {
-            Ok(Some(Greeted::In { acked, answer, wake, rewound })) => {
+            Ok(Some(Greeted::In { acked, answer, is_earlier, wake, rewound })) => {
                 self.context().began().remove(&host);
                 Ok(Handled {
-                    reply: self.ack(host, &key, acked, Some(answer)),
+                    reply: self.answer(host, &key, acked, answer, is_earlier),
                     wake,
                     rewound,
                     kept_out: false,
@@ -142,6 +142,11 @@ impl Fleet {
         if self.is_over(host, Spent::Live) {
             return;
         }
+        let is_earlier = || self.view().and_then(|view| view.has(&EARLIER_AGENTS, &host));
+        let message = match is_earlier() {
+            Ok(true) => link::earlier::read(HostTopic::Live, &message).map_or(message, Zeroizing::new),
+            _ => message,
+        };
         let Ok(live) = schema::decode::<Live<'_>>(&message) else { return };
         let (Live::Progress(schema::Progress { job, .. }) | Live::Log { job, .. }) = live;
         if !self.is_live(host, job) {
@@ -225,8 +230,14 @@ impl Fleet {
         let revision = outbox::state_of(&view, host).ok()?.plan_revision;
         let key = self.link_key(host).ok()??;
         let topic = Topic::Host(host, HostTopic::Plan);
+        let is_earlier = view.has(&EARLIER_AGENTS, &host).ok()?;
         link::plan::with(&view, &record, revision, |plan| {
-            let sealed = link::seal_message(|| self.context().random(), &key, topic, plan).ok()?;
+            let random = || self.context().random();
+            let sealed = match is_earlier {
+                true => link::seal_message(random, &key, topic, &link::earlier::plan(plan)),
+                false => link::seal_message(random, &key, topic, plan),
+            };
+            let sealed = sealed.ok()?;
             self.context().saw_plan(host, sealed.len(), plan);
             Some(sealed)
         })
@@ -272,6 +283,27 @@ impl Fleet {
         let sealed =
             link::seal_message(|| self.context().random(), key, Topic::Host(host, HostTopic::Cmd), &ack)
                 .ok()?;
+        self.context().saw_ack(host, sealed.len(), &ack);
+        Some(sealed)
+    }
+
+    /// What is said to a hello.
+    fn answer(
+        &self,
+        host: HostId,
+        key: &(u8, Key),
+        acked: report::Acked,
+        answer: HelloAnswer,
+        is_earlier: bool,
+    ) -> Option<Vec<u8>> {
+        if !is_earlier {
+            return self.ack(host, key, acked, Some(answer));
+        }
+        let topic = Topic::Host(host, HostTopic::Cmd);
+        let earlier = link::earlier::answer(acked.stream, acked.through, answer);
+        let sealed = link::seal_message(|| self.context().random(), key, topic, &earlier).ok()?;
+        let report::Acked { stream, through, refused } = acked;
+        let ack = ToAgent::Ack { stream, through, answer: Some(answer), refused };
         self.context().saw_ack(host, sealed.len(), &ack);
         Some(sealed)
     }
@@ -383,6 +415,8 @@ enum Greeted {
     In {
         acked: report::Acked,
         answer: HelloAnswer,
+        /// It was said in the earlier form.
+        is_earlier: bool,
         wake: bool,
         rewound: bool,
     },
@@ -400,8 +434,17 @@ fn take_presence(
     if !op.tx.has(&HOSTS, &host)? {
         return Ok(None);
     }
-    match schema::decode::<Presence<'_>>(message) {
-        Ok(Presence::Hello(hello)) => {
+    let earlier = match schema::decode::<Presence<'_>>(message) {
+        Ok(_) => None,
+        Err(_) => link::earlier::read(HostTopic::Presence, message),
+    };
+    match schema::decode::<Presence<'_>>(earlier.as_deref().unwrap_or(message)) {
+        Ok(Presence::Hello(mut hello)) => {
+            if earlier.is_some() {
+                // It has heard of none, but its commands are those of whoever took its last hello.
+                hello.incarnation =
+                    op.tx.get(&PRESENCES, &host)?.map_or(hello.incarnation, |it| it.incarnation);
+            }
             let (rewound, is_in) = match hello::take_hello(op, host, &hello, first)? {
                 None => return Ok(None),
                 Some(hello::Taken::KeptOut) => return Ok(Some(Greeted::KeptOut)),
@@ -409,11 +452,14 @@ fn take_presence(
                 Some(hello::Taken::Elsewhere) => (false, false),
                 Some(hello::Taken::In { rewound }) => (rewound, true),
             };
+            let is_earlier = earlier.is_some();
+            link::earlier::came(op, host, is_earlier)?;
             let state = outbox::state_of(op.tx, host)?;
             let acked = report::Acked { stream: hello.stream, through: state.reports, refused: None };
             let incarnation = incarnation::read(op.tx)?;
             let answer = HelloAnswer { epoch: hello.epoch, at: now, incarnation };
-            Ok(Some(Greeted::In { acked, answer, wake: is_in && state.last_command > state.taken, rewound }))
+            let wake = is_in && state.last_command > state.taken;
+            Ok(Some(Greeted::In { acked, answer, is_earlier, wake, rewound }))
         }
         Ok(Presence::Gone { epoch, .. }) => {
             hello::take_gone(op, host, epoch)?;

@@ -71,11 +71,16 @@ impl Fleet {
     }
 }
 
-/// Whether an enrolment came after all that this server knows of its host, in the time that it has lost.
+/// Whether an enrolment came after all that this server knows of its host, in a time that it has lost: at the last restore,
+/// or at one before it, which the archive does not make good. After the last one, the lost server may have gone on.
 fn is_newer(reads: &impl Reads, ticket: &Ticket) -> Result<bool, StoreError> {
-    let Some(restoration) = incarnation::restoration(reads)? else { return Ok(false) };
+    let spans = incarnation::lost(reads)?;
+    let at = ticket.enrolled_at;
+    let is_lost = spans.iter().enumerate().any(|(number, span)| {
+        at >= span.known_until && (number + 1 == spans.len() || at <= span.restored_at)
+    });
     let known = reads.get(&HOSTS, &ticket.host)?.and_then(|host| host.enrolled_at);
-    Ok(ticket.enrolled_at >= restoration.archive_made_at && known.is_none_or(|at| ticket.enrolled_at > at))
+    Ok(is_lost && known.is_none_or(|known| at > known))
 }
 
 fn take_in(op: &mut Op<'_, '_>, ticket: &Ticket, password_sha256: [u8; 32]) -> Result<Host, Refused> {

@@ -512,7 +512,8 @@ pub enum OpenError {
     },
     /// The data file is of a program so old that its rows are not read any more.
     #[error(
-        "the data file has format {found}, this program reads {oldest} and newer: start with an empty data folder, or use the program that wrote it"
+        "the data file was made by an earlier development state (format {found}; this program reads {oldest} and newer): \
+         use the program that wrote it, or start with an empty data folder and enrol the hosts again"
     )]
     OlderFormat {
         /// The format version of the data file.

@@ -15,6 +15,8 @@ use schema::HostId;
 pub struct Reunion {
     /// The restore.
     pub restoration: Restoration,
+    /// The server was made of what could be read of a damaged data file, not of an archive.
+    pub is_salvage: bool,
     /// How many hosts there are that were enrolled when the archive was made.
     pub hosts: usize,
     /// Those that have not come back yet, with their names, oldest first.
@@ -54,8 +56,9 @@ pub(crate) fn of(reads: &impl Reads, entries: &[RosterEntry]) -> Result<Option<R
     };
     let is_away = |entry: &&RosterEntry| entry.presence.incarnation < restoration.incarnation;
     let there = entries.iter().filter(was_there);
+    let is_salvage = incarnation::lost(reads)?.last().is_some_and(|span| span.is_salvage);
     let away = there.clone().filter(is_away).map(|entry| (entry.host.id, entry.host.name.clone())).collect();
-    Ok(Some(Reunion { hosts: there.count(), restoration, away }))
+    Ok(Some(Reunion { hosts: there.count(), restoration, is_salvage, away }))
 }
 
 /// Hosts that obey another server, oldest first.

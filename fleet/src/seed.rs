@@ -6,8 +6,8 @@ use crate::hosts::change_summary;
 use crate::job;
 use crate::op::Op;
 use crate::record::{
-    Actor, BackupFigures, CheckSeen, DrillFigures, DrillPlan, Group, Host, HostFacts, Job, JobFigures,
-    JobState, JobWhat, Presence, RepoPoint, RepoState, Retention, SizeSeen, SnapshotsSeen,
+    Actor, AgentAbilities, BackupFigures, CheckSeen, DrillFigures, DrillPlan, Group, Host, HostFacts, Job,
+    JobFigures, JobState, JobWhat, Presence, RepoPoint, RepoState, Retention, SizeSeen, SnapshotsSeen,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
@@ -87,7 +87,7 @@ fn add_host(tx: &mut Tx<'_>, number: u64, now: Timestamp) -> Result<(), StoreErr
         installation: InstallationId(u128::from(number).to_be_bytes()),
         boot_id: u128::from(mixed(number)).to_be_bytes(),
         state_free_bytes: 1 << 33,
-        abilities: None,
+        abilities: Some(AgentAbilities { for_others: true, others_allowed: true, in_place_allowed: true }),
     };
     let host = Host {
         id,

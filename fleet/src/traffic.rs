@@ -6,6 +6,7 @@
 use crate::change::Changed;
 use crate::context::Context;
 use crate::fleet::Fleet;
+use crate::link::earlier;
 use schema::command::{Command, CommandBody, ConfigUpdate, Credentials};
 use schema::{
     Bulk, BulkBody, HostId, HostTopic, Items, JobId, Live, Plan, Presence, RepoId, RepoStats, Report,
@@ -142,21 +143,7 @@ impl Context {
         if !self.traffic_is_watched() {
             return;
         }
-        let decoded = match topic {
-            HostTopic::Evt => schema::decode::<Report<'_>>(message).ok().as_ref().map(written),
-            HostTopic::Live => schema::decode::<Live<'_>>(message).ok().as_ref().map(written),
-            HostTopic::Presence => schema::decode::<Presence<'_>>(message).ok().as_ref().map(written),
-            HostTopic::RepoStats => schema::decode::<RepoStats<'_>>(message).ok().as_ref().map(written),
-            // Of the bytes of somebody's files, only how many.
-            HostTopic::Bulk => schema::decode::<Bulk<'_>>(message).ok().map(|bulk| {
-                let bytes = match bulk.body {
-                    BulkBody::Chunk(chunk) => chunk.as_bytes().len(),
-                    _ => 0,
-                };
-                json!({"job": bulk.job.to_string(), "number": bulk.number, "bytes": bytes})
-            }),
-            HostTopic::Cmd | HostTopic::Plan => None,
-        };
+        let decoded = decoded(topic, message).or_else(|| decoded(topic, &earlier::read(topic, message)?));
         self.saw(host, topic, bytes, &decoded.unwrap_or_else(|| json!("not understood")));
     }
 
@@ -205,6 +192,25 @@ impl Context {
             }
         }
         self.tell(Changed::Traffic);
+    }
+}
+
+/// What a message of a host says; `None` = it is not understood.
+fn decoded(topic: HostTopic, message: &[u8]) -> Option<Value> {
+    match topic {
+        HostTopic::Evt => schema::decode::<Report<'_>>(message).ok().as_ref().map(written),
+        HostTopic::Live => schema::decode::<Live<'_>>(message).ok().as_ref().map(written),
+        HostTopic::Presence => schema::decode::<Presence<'_>>(message).ok().as_ref().map(written),
+        HostTopic::RepoStats => schema::decode::<RepoStats<'_>>(message).ok().as_ref().map(written),
+        // Of the bytes of somebody's files, only how many.
+        HostTopic::Bulk => schema::decode::<Bulk<'_>>(message).ok().map(|bulk| {
+            let bytes = match bulk.body {
+                BulkBody::Chunk(chunk) => chunk.as_bytes().len(),
+                _ => 0,
+            };
+            json!({"job": bulk.job.to_string(), "number": bulk.number, "bytes": bytes})
+        }),
+        HostTopic::Cmd | HostTopic::Plan => None,
     }
 }
 

@@ -7,8 +7,8 @@ use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
 use fleet::{
-    ArchiveState, ArchiveStatus, FleetState, Found, HostFilter, HostRow, Kits, ProofStatus, Scrub, Standby,
-    Status,
+    AddressUse, ArchiveState, ArchiveStatus, AuthorityUse, FleetState, Found, HostFilter, HostRow, Kits,
+    ProofStatus, Scrub, Standby, Status,
 };
 use schema::Timestamp;
 use std::fmt::Write as _;
@@ -32,6 +32,7 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
     families.extend(of_kits(&state.kits()?));
     families.extend(of_archives(ctx.now(), &ctx.app.settings.archives.status()?));
     families.extend(of_standbys(&ctx.app.fleet.standbys()?, ctx.app.fleet.succession().is_some()));
+    families.extend(of_agent_access(&state.addresses()?, &state.authorities()?));
     families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
     let writer = ctx.app.fleet.writer_counts();
     families.extend([
@@ -118,6 +119,67 @@ fn of_standbys(standbys: &[Standby], is_superseded: bool) -> Vec<Family<'static>
             "gauge",
             help,
             each(&|it| Some(f64::from(u8::from(it.is_late)))),
+        ));
+    }
+    families
+}
+
+/// Who comes by which address, and trusts which authority: how far those that retire may go.
+fn of_agent_access(addresses: &[AddressUse], authorities: &[AuthorityUse]) -> Vec<Family<'static>> {
+    let each_address = |value: fn(&AddressUse) -> f64| -> Vec<(String, f64)> {
+        let labels = |it: &AddressUse| {
+            let state = if it.given.retiring_since.is_some() { "retiring" } else { "in_use" };
+            format!("address=\"{}\",state=\"{state}\"", escaped(&it.given.address))
+        };
+        addresses.iter().map(|it| (labels(it), value(it))).collect()
+    };
+    let each_authority = |value: fn(&AuthorityUse) -> f64| -> Vec<(String, f64)> {
+        let labels = ["present", "next"].map(|which| format!("authority=\"{which}\""));
+        labels.into_iter().zip(authorities.iter().map(value)).collect()
+    };
+    let mut families = vec![
+        (
+            "holdfast_agent_address_hosts",
+            "gauge",
+            "Enrolled hosts that came by an address of this server last.",
+            each_address(|it| it.hosts as f64),
+        ),
+        (
+            "holdfast_agent_address_dependent_hosts",
+            "gauge",
+            "Enrolled hosts that have come by no other address: they would be lost with it.",
+            each_address(|it| it.dependent as f64),
+        ),
+        (
+            "holdfast_authority_hosts",
+            "gauge",
+            "Enrolled hosts whose agents trust the present authority of this server, and the next one.",
+            each_authority(|it| it.hosts as f64),
+        ),
+        (
+            "holdfast_authority_lacking_hosts",
+            "gauge",
+            "Enrolled hosts whose agents do not trust it yet: they would be lost if it were used alone.",
+            each_authority(|it| it.lacking as f64),
+        ),
+        (
+            "holdfast_authority_since_timestamp_seconds",
+            "gauge",
+            "Since when agents are told of an authority.",
+            each_authority(|it| it.authority.since.0 as f64 / 1_000.0),
+        ),
+    ];
+    let retiring = addresses.iter().filter_map(|it| {
+        let since = it.given.retiring_since?;
+        Some((format!("address=\"{}\"", escaped(&it.given.address)), since.0 as f64 / 1_000.0))
+    });
+    let retiring: Vec<_> = retiring.collect();
+    if !retiring.is_empty() {
+        families.push((
+            "holdfast_agent_address_retiring_timestamp_seconds",
+            "gauge",
+            "Since when the settings name an address no more that agents are still given.",
+            retiring,
         ));
     }
     families

@@ -2,8 +2,10 @@
 
 use crate::{cli, clock, out, passphrase};
 use anyhow::Context;
-use fleet::{ArchiveError, ArchiveOpener, Contents, Driver, Restored, look_through, record::Secret};
-use schema::Timestamp;
+use fleet::{
+    ArchiveError, ArchiveOpener, Contents, Driver, RestoreAs, Restored, look_through, record::Secret,
+};
+use schema::{Incarnation, Timestamp};
 use std::{
     fs::{self, File},
     io::{BufReader, IsTerminal, stdin},
@@ -23,7 +25,8 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
         return Ok(out::line(in_words(archive, &found))?);
     };
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-    let restored = fleet::restore(archive, &opener, data_dir, driver)?;
+    let wish = RestoreAs { above: Incarnation(options.incarnation_after), is_long_ago: options.long_ago };
+    let restored = fleet::restore_as(archive, &opener, data_dir, driver, wish)?;
     Ok(out::print(done(data_dir, &restored))?)
 }
 

@@ -18,7 +18,7 @@ use anyhow::Context;
 use axum::body::Body;
 use axum::http::Request;
 use fleet::{
-    ArchiveOpener, DATA_FILE, Driver, Pieces, Promotion, Restored, Stand, promote,
+    ArchiveOpener, DATA_FILE, Driver, Pieces, Promotion, RestoreAs, Restored, Stand, promote,
     record::{Predecessor, Secret},
 };
 use schema::Timestamp;
@@ -103,7 +103,9 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     let Following { url, authority, plain, addresses } = following.clone();
     let promotion = Promotion { predecessor: Predecessor { url, authority, plain }, recipient };
     let (folder, to) = (folder.clone(), data_dir.clone());
-    let made = tokio::task::spawn_blocking(move || newest_good(&folder, &identity, &to, &promotion)).await?;
+    let wish = RestoreAs { is_long_ago: options.long_ago, ..RestoreAs::default() };
+    let made =
+        tokio::task::spawn_blocking(move || newest_good(&folder, &identity, (&to, wish), &promotion)).await?;
     let (archive, restored) = made?;
     let about = &restored.about;
     Ok(Told {
@@ -172,7 +174,7 @@ async fn take_over(data_dir: &Path, folder: &StandbyFolder) -> anyhow::Result<Lo
 fn newest_good(
     folder: &StandbyFolder,
     identity: &Secret,
-    data_dir: &Path,
+    (data_dir, wish): (&Path, RestoreAs),
     promotion: &Promotion,
 ) -> anyhow::Result<(String, Restored)> {
     let archives = folder.archives();
@@ -181,7 +183,7 @@ fn newest_good(
     let mut last = None;
     for kept in archives.list()? {
         let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-        match promote(&archives.path.join(&kept.name), &opener, data_dir, driver, promotion) {
+        match promote(&archives.path.join(&kept.name), &opener, data_dir, (driver, wish), promotion) {
             Ok(restored) => return Ok((kept.name, restored)),
             Err(
                 why @ (fleet::ArchiveError::Damaged(_)

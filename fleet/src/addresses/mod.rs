@@ -20,6 +20,7 @@ use crate::roster::RosterEntry;
 use crate::store::{ARRIVALS, LINKS, META, Reads, Span};
 use schema::limits::{MAX_ADDRESS_BYTES, MAX_AUTHORITIES};
 use schema::{Hello, HostId, Timestamp};
+use std::collections::BTreeMap;
 
 /// Of so many hosts it is listed that they would be lost.
 pub const MOST_LISTED: usize = 100;
@@ -122,14 +123,14 @@ fn unneeded(reads: &impl Reads) -> Result<Option<String>, StoreError> {
 
 /// The enrolled hosts of which this is true by how they have come: how many, and the first of them by name.
 pub(crate) fn dependents_of(
-    reads: &impl Reads,
+    all_arrivals: &AllArrivals,
     entries: &[RosterEntry],
     is_one: impl Fn(&Arrivals) -> bool,
-) -> Result<(usize, Vec<Dependent>), StoreError> {
-    let mut listed = Vec::new();
+) -> (usize, Vec<Dependent>) {
+    let (mut listed, never) = (Vec::new(), Arrivals::default());
     for entry in entries.iter().filter(|entry| entry.host.enrolled_at.is_some()) {
-        let arrivals = reads.get(&ARRIVALS, &entry.host.id)?.unwrap_or_default();
-        if is_one(&arrivals) {
+        let arrivals = all_arrivals.get(&entry.host.id).unwrap_or(&never);
+        if is_one(arrivals) {
             let seen_at = arrivals.came_by.first().map(|last| last.at);
             listed.push(Dependent { host: entry.host.id, name: entry.host.name.clone(), seen_at });
         }
@@ -137,20 +138,28 @@ pub(crate) fn dependents_of(
     let all = listed.len();
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     listed.truncate(MOST_LISTED);
-    Ok((all, listed))
+    (all, listed)
+}
+
+/// How each host has come, read at once.
+pub(crate) type AllArrivals = BTreeMap<HostId, Arrivals>;
+
+/// Reads it.
+pub(crate) fn all_arrivals(reads: &impl Reads) -> Result<AllArrivals, StoreError> {
+    Ok(reads.rows(&ARRIVALS, &Span::ALL)?.into_iter().collect())
 }
 
 /// What agents are given, and who comes by what.
 pub(crate) fn uses(reads: &impl Reads, entries: &[RosterEntry]) -> Result<Vec<AddressUse>, StoreError> {
-    let all = given(reads)?;
+    let (all, arrivals) = (given(reads)?, all_arrivals(reads)?);
     let mut uses = Vec::new();
     for it in &all {
         let address = &it.address;
         let is_last =
             |arrivals: &Arrivals| arrivals.came_by.first().is_some_and(|last| last.address == *address);
-        let (hosts, _) = dependents_of(reads, entries, is_last)?;
+        let (hosts, _) = dependents_of(&arrivals, entries, is_last);
         let needs = |arrivals: &Arrivals| decide::needs(&arrivals.came_by, address, &all);
-        let (dependent, listed) = dependents_of(reads, entries, needs)?;
+        let (dependent, listed) = dependents_of(&arrivals, entries, needs);
         uses.push(AddressUse { given: it.clone(), hosts, dependent, listed });
     }
     Ok(uses)

@@ -29,6 +29,9 @@ pub enum ArchiveError {
     /// The authority was replaced while the archive was begun.
     #[error("the authority that agents trust was just being replaced: make the archive again")]
     AuthorityChanged,
+    /// The moment whose state it was to hold could not be kept for so long.
+    #[error("too much was written to the data file while the archive was made: make it again")]
+    Overtaken,
     /// It could not be written.
     #[error("the archive could not be written: {0}")]
     Write(#[source] io::Error),
@@ -69,12 +72,32 @@ pub enum ArchiveError {
         /// The newest form that is understood.
         understood: u32,
     },
+    /// A program made it whose rows are not read any more.
+    #[error(
+        "this archive was made by an earlier development state (data format {found}; this program reads {oldest} and newer): \
+         restore it with the program that made it"
+    )]
+    Older {
+        /// Its data format.
+        found: u32,
+        /// The oldest that is read.
+        oldest: u32,
+    },
     /// The text is no recipient.
     #[error("{0:?} is no age recipient: one begins with age1, and age-keygen prints it as \"public key\"")]
     Recipient(String),
     /// The text holds no identity.
     #[error("the identity file holds no age identity: one is a line that begins with AGE-SECRET-KEY-1")]
     Identity,
+    /// It is so old that the clock may be ahead.
+    #[error(
+        "by this machine's clock the archive is {days} days old. The clock makes the server's new incarnation, and one that is \
+         ahead makes a number that later restores do not reach: set the clock, or say that it is right (--long-ago)"
+    )]
+    LongAgo {
+        /// How old it is.
+        days: u64,
+    },
     /// Where the server is to be restored, something is.
     #[error("{} is not empty: a server is restored into a folder that is empty or not there", .0.display())]
     NotEmpty(PathBuf),

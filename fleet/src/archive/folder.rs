@@ -3,9 +3,8 @@
 use super::error::ArchiveError;
 use super::key::{ArchiveKey, ArchiveOpener, DrawnIdentity};
 use super::read::{Contents, look_through};
-use super::write::ArchivePart;
+use super::write::Archiving;
 use crate::draft::Draft;
-use crate::fleet::Fleet;
 use schema::Timestamp;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind};
@@ -138,21 +137,13 @@ impl ArchiveFolder {
     }
 
     /// Makes an archive of now for whoever asks, which is not kept. Whoever gets it looks it through. Blocks.
-    pub fn make_aside(
-        &self,
-        fleet: &Fleet,
-        parts: Vec<ArchivePart>,
-        version: &str,
-        key: &ArchiveKey,
-    ) -> Result<MadeAside, ArchiveError> {
+    pub fn make_aside(&self, archiving: Archiving, key: &ArchiveKey) -> Result<MadeAside, ArchiveError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         made.map_err(Self::failed(&self.path))?;
         self.remove_drafts_of(|target| target == ASIDE)?;
         let path = self.path.join(ASIDE);
         let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
         let file = draft.read_again().map_err(Self::failed(&path))?;
-        // No view of the data file is held open for as long as a slow line takes.
-        let archiving = fleet.begin_archive(parts, version)?;
         archiving.write(key, BufWriter::with_capacity(1 << 20, &draft))?;
         let bytes = file.metadata().map_err(Self::failed(&path))?.len();
         Ok(MadeAside { file, bytes })
@@ -160,17 +151,10 @@ impl ArchiveFolder {
 
     /// Makes an archive, looks it through, and removes those that are too many. One at a time; blocks. What fails leaves
     /// nothing behind, and all others as they were.
-    pub fn make(
-        &self,
-        fleet: &Fleet,
-        parts: Vec<ArchivePart>,
-        version: &str,
-        key: &ArchiveKey,
-    ) -> Result<Kept, ArchiveError> {
+    pub fn make(&self, archiving: Archiving, key: &ArchiveKey) -> Result<Kept, ArchiveError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         made.map_err(Self::failed(&self.path))?;
         self.remove_drafts()?;
-        let archiving = fleet.begin_archive(parts, version)?;
         let at = archiving.made_at();
         let name = archive_name(at);
         let path = self.path.join(&name);

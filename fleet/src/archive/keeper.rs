@@ -9,6 +9,7 @@ use crate::fleet::Fleet;
 use crate::record::{Actor, AuditAction};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
+use crate::store::Moment;
 use jiff::tz::TimeZone;
 use schema::Timestamp;
 use std::fs::File;
@@ -221,13 +222,15 @@ impl Archives {
         self.fleet.may_change()?;
         let turn = Turn::take(self).ok_or(NoArchive::Busy)?;
         let key = self.fleet.archive_key().map_err(Refused::from)?.ok_or(NoArchive::NoKey)?;
+        // Where there is none, it is read through the pages that the server has in memory: while the data file is looked
+        // through, and where it can't be written, which is told then.
+        let moment = self.fleet.moment().await.unwrap_or_default();
         let made = tokio::task::spawn_blocking(move || {
             let archives = &turn.0;
-            let parts = (archives.parts)()?;
-            let made = archives.folder.make(&archives.fleet, parts, archives.version, &key);
+            let made = archives.make_by(moment, |archiving| archives.folder.make(archiving, &key));
             archives.look();
             drop(turn);
-            made.map_err(|error: ArchiveError| error.to_string())
+            made.map_err(|failure| failure.to_string())
         });
         let made = made.await.unwrap_or_else(|error| Err(error.to_string()));
         let now = self.fleet.now();
@@ -242,14 +245,35 @@ impl Archives {
     /// Makes one for a standby; one at a time for all of them. Returns when it is there.
     pub async fn make_aside(self: &Arc<Self>, recipient: String) -> Result<MadeAside, NoArchive> {
         let turn = Aside::take(self).ok_or(NoArchive::Busy)?;
+        let moment = self.fleet.moment().await.unwrap_or_default();
         let made = tokio::task::spawn_blocking(move || {
             let archives = &turn.0;
-            let (parts, key) = ((archives.parts)()?, ArchiveKey::Recipients(vec![recipient]));
-            let made = archives.folder.make_aside(&archives.fleet, parts, archives.version, &key);
+            let key = ArchiveKey::Recipients(vec![recipient]);
+            let made = archives.make_by(moment, |archiving| archives.folder.make_aside(archiving, &key));
             drop(turn);
-            made.map_err(|error| error.to_string())
+            made.map_err(|failure| failure.to_string())
         });
         made.await.unwrap_or_else(|error| Err(error.to_string())).map_err(NoArchive::Failed)
+    }
+
+    /// Makes one of a moment; where that was overtaken meanwhile, or there is none, of now.
+    fn make_by<T>(
+        &self,
+        moment: Option<Moment>,
+        make: impl Fn(Archiving) -> Result<T, ArchiveError>,
+    ) -> Result<T, Failure> {
+        match self.begin_at(moment).and_then(|archiving| Ok(make(archiving)?)) {
+            Err(Failure::Archive(ArchiveError::Overtaken)) => Ok(make(self.begin_at(None)?)?),
+            made => made,
+        }
+    }
+
+    fn begin_at(&self, moment: Option<Moment>) -> Result<Archiving, Failure> {
+        let parts = (self.parts)().map_err(Failure::Parts)?;
+        Ok(match moment {
+            Some(moment) => self.fleet.begin_archive_aside(moment, parts, self.version)?,
+            None => self.fleet.begin_archive(parts, self.version)?,
+        })
     }
 
     /// Where one is.
@@ -268,6 +292,15 @@ impl Archives {
     pub fn open(&self, name: &str) -> Result<Option<(File, Kept)>, ArchiveError> {
         self.folder.open(name)
     }
+}
+
+/// Why none was made.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Parts(String),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
 }
 
 /// The right to make an archive, as long as it lives.

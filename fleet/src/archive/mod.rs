@@ -43,6 +43,6 @@ pub use keeper::{ArchiveState, ArchiveStatus, Archives, NoArchive, Parts};
 pub use key::{ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient, new_identity, recipient_of};
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
-pub use restore::{Promotion, Restored, check as check_archive, promote, restore};
+pub use restore::{Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as};
 pub(crate) use restore::{clear, is_free, put_file, sync_folder};
 pub use write::{ArchivePart, Archiving};

@@ -118,6 +118,9 @@ fn read_about(bytes: &[u8]) -> Result<About, ArchiveError> {
     if about.data_format > file_format::FORMAT {
         return Err(ArchiveError::Newer { found: about.data_format, understood: file_format::FORMAT });
     }
+    if about.data_format < file_format::oldest() {
+        return Err(ArchiveError::Older { found: about.data_format, oldest: file_format::oldest() });
+    }
     Ok(about)
 }
 
@@ -125,11 +128,17 @@ fn read_about(bytes: &[u8]) -> Result<About, ArchiveError> {
 /// date when the data file is opened.
 fn check_block(about: &About, table: &str, bytes: &[u8]) -> Result<u64, ArchiveError> {
     let mut rows = 0;
+    let is_older = about.data_format < file_format::FORMAT;
     let read = block::read(bytes, |key, row| {
         rows += 1;
         match check_row(table, key, row) {
-            Some(checked) => checked.map_err(|error| ArchiveError::damaged(error.to_string())),
-            None if about.data_format < file_format::FORMAT => Ok(()),
+            Some(Ok(())) => Ok(()),
+            // What an archive holds was decoded when it was made, and not altered since.
+            Some(Err(_)) if is_older => {
+                Err(ArchiveError::Older { found: about.data_format, oldest: file_format::FORMAT })
+            }
+            Some(Err(error)) => Err(ArchiveError::damaged(error.to_string())),
+            None if is_older => Ok(()),
             None => Err(ArchiveError::damaged(format!("there is no table {table:?}"))),
         }
     });

@@ -20,6 +20,7 @@ use crate::seal::{Binding, MasterKey};
 use crate::settings::{Driver, Settings};
 use crate::standby_row;
 use crate::store::{Import, META, SESSIONS, Span, StoredRow as _, TableKey as _};
+use crate::units::DAY_MS;
 use schema::{Incarnation, Timestamp};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Write as _};
@@ -48,17 +49,40 @@ pub struct Promotion {
     pub recipient: String,
 }
 
-/// Restores the server of an archive into a folder that is empty or not there. The whole archive is looked through before
-/// anything is written; what is torn afterwards does not serve, and restoring into the same folder again goes on from
-/// the beginning. Blocks.
+/// How a server is restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestoreAs {
+    /// Its incarnation is above this one, of which agents have heard.
+    pub above: Incarnation,
+    /// Somebody says that the clock is right, by which the archive is old.
+    pub is_long_ago: bool,
+}
+
+/// An archive that is older than this, in milliseconds, may rather be one of a clock that is ahead.
+const LONG_AGO_MS: u64 = 366 * DAY_MS;
+
+/// The same as [`restore_as`], of an archive of the last year.
 pub fn restore(
     archive: &Path,
     opener: &ArchiveOpener,
     data_dir: &Path,
     driver: Driver,
 ) -> Result<Restored, ArchiveError> {
+    restore_as(archive, opener, data_dir, driver, RestoreAs::default())
+}
+
+/// Restores the server of an archive into a folder that is empty or not there. The whole archive is looked through before
+/// anything is written; what is torn afterwards does not serve, and restoring into the same folder again goes on from
+/// the beginning. Blocks.
+pub fn restore_as(
+    archive: &Path,
+    opener: &ArchiveOpener,
+    data_dir: &Path,
+    driver: Driver,
+    wish: RestoreAs,
+) -> Result<Restored, ArchiveError> {
     is_free(data_dir)?;
-    restore_into(archive, opener, data_dir, driver, None)
+    restore_into(archive, opener, data_dir, (driver, wish), None)
 }
 
 /// Makes a standby the server, in its own folder beside what it keeps there. Where it is torn, doing it again goes on from
@@ -67,7 +91,7 @@ pub fn promote(
     archive: &Path,
     opener: &ArchiveOpener,
     data_dir: &Path,
-    driver: Driver,
+    (driver, wish): (Driver, RestoreAs),
     promotion: &Promotion,
 ) -> Result<Restored, ArchiveError> {
     let is_torn = data_dir.join(RESTORE_FILE).exists();
@@ -75,7 +99,7 @@ pub fn promote(
     if !is_torn && let Some(path) = parts.map(|name| data_dir.join(name)).find(|path| path.exists()) {
         return Err(ArchiveError::IsThere(path));
     }
-    restore_into(archive, opener, data_dir, driver, Some(promotion))
+    restore_into(archive, opener, data_dir, (driver, wish), Some(promotion))
 }
 
 /// Whether an archive is one of which a server can be made: all that a restore looks at before it writes anything.
@@ -90,7 +114,7 @@ fn restore_into(
     archive: &Path,
     opener: &ArchiveOpener,
     data_dir: &Path,
-    driver: Driver,
+    (driver, wish): (Driver, RestoreAs),
     promotion: Option<&Promotion>,
 ) -> Result<Restored, ArchiveError> {
     let failed = |why| ArchiveError::File { path: archive.to_owned(), why };
@@ -101,12 +125,16 @@ fn restore_into(
     let mut fits = Fits::default();
     let found = walk(open()?, opener, &mut fits)?;
     let master = fits.judge()?;
+    let age_ms = (driver.now)().ms_since(Timestamp(found.about.made_at_ms));
+    if age_ms > LONG_AGO_MS && !wish.is_long_ago {
+        return Err(ArchiveError::LongAgo { days: age_ms / DAY_MS });
+    }
     make_data_folder(data_dir)?;
     let mark = data_dir.join(RESTORE_FILE);
     // From here on until all is there, what is in the folder does not serve.
     leave(&mark, "A server is being restored into this folder. When that did not end: restore it again.\n")?;
     clear(data_dir)?;
-    let written = write(open()?, opener, data_dir, (&found, promotion), master, driver);
+    let written = write(open()?, opener, data_dir, (&found, promotion), master, (driver, wish));
     // What can't be cleared away is refused by its mark.
     if written.is_ok() || clear(data_dir).is_ok() {
         remove(&mark)?;
@@ -258,7 +286,7 @@ fn write(
     data_dir: &Path,
     (found, promotion): (&Contents, Option<&Promotion>),
     master: MasterKey,
-    driver: Driver,
+    (driver, wish): (Driver, RestoreAs),
 ) -> Result<Restored, ArchiveError> {
     let import = Import::begin(&data_dir.join(DATA_FILE))?;
     let mut writing = Writing { data_dir, import, parts: Vec::new() };
@@ -272,7 +300,7 @@ fn write(
     let mut incarnation = Incarnation::ZERO;
     import.end(|tx| {
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
-        incarnation = incarnation::begin_anew(&mut op, Timestamp(found.about.made_at_ms))?;
+        incarnation = incarnation::begin_anew(&mut op, Timestamp(found.about.made_at_ms), wish.above, false)?;
         if let Some(Promotion { predecessor, recipient }) = promotion {
             op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(predecessor.clone()))?;
             standby_row::forget(&mut op, recipient)?;

@@ -102,8 +102,9 @@ async fn a_restored_server_is_what_it_was_with_its_secrets_and_knows_that_it_was
         assert_eq!(done.parts, ["master.key", "tls/ca.pem", "tls/ca.key", "settings.toml"]);
         assert_eq!(fs::read(to.join("tls/ca.key")).unwrap(), b"its key");
         let fleet = open(&to).unwrap();
-        let is_incarnation =
-            |row: &(&str, String)| row.1.contains("Incarnation") || row.1.contains("Restoration");
+        let is_incarnation = |row: &(&str, String)| {
+            row.1.contains("Incarnation") || row.1.contains("Restoration") || row.1.contains("Lost(")
+        };
         let after: Vec<_> = rows(&fleet).into_iter().filter(|row| !is_incarnation(row)).collect();
         assert_eq!(after, before);
         assert!(
@@ -141,7 +142,7 @@ async fn whoever_has_the_identity_of_a_recipient_opens_it_and_nobody_else() {
     let (own, other) = (age::x25519::Identity::generate(), age::x25519::Identity::generate());
     let key = ArchiveKey::Recipients(vec![own.to_public().to_string()]);
     let place = ArchiveFolder { path: folder.path().join("backups"), keep: 2 };
-    let kept = place.make(&fleet, parts(), "0.0.1", &key).unwrap();
+    let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();
     let with = |identity: &age::x25519::Identity| {
         use age::secrecy::ExposeSecret as _;
         let text = format!("# created: now\n{}\n", identity.to_string().expose_secret());
@@ -271,9 +272,22 @@ async fn archives_are_of_one_instant_while_others_write_and_only_whole_ones_coun
     let drawn = DrawnIdentity::draw();
     let key = ArchiveKey::Recipients(vec![drawn.recipient()]);
     let opener = ArchiveOpener::Drawn(drawn);
+    let mut of_a_moment = 0;
     for round in 0..50 {
         let archive = folder.path().join("archive.age");
-        write_to(&fleet, &archive, &key);
+        // In turn of the file in use, and of the file as it stood beside that.
+        if round % 2 == 0 {
+            write_to(&fleet, &archive, &key);
+        } else {
+            let moment = fleet.moment().await.unwrap().expect("nobody else looks");
+            let aside = fleet.begin_archive_aside(moment, parts(), "0.0.1").unwrap();
+            match aside.write(&key, fs::File::create(&archive).unwrap()) {
+                Ok(_) => of_a_moment += 1,
+                // The file was made shorter meanwhile.
+                Err(ArchiveError::Overtaken) => drop(write_to(&fleet, &archive, &key)),
+                Err(error) => panic!("{error}"),
+            }
+        }
         let to = folder.path().join(format!("new-{round}"));
         restore(&archive, &opener, &to, driver()).unwrap();
         let restored = open(&to).unwrap();
@@ -293,16 +307,35 @@ async fn archives_are_of_one_instant_while_others_write_and_only_whole_ones_coun
     stop.store(1, Ordering::Relaxed);
     writing.await.unwrap();
     assert!(writes.load(Ordering::Relaxed) > 50);
+    assert!(of_a_moment > 0, "each of them was overtaken");
     // What a kill has left, and what is not the server's.
     fs::create_dir_all(&place.path).unwrap();
     let draft = place.path.join(format!("{}.77.new", archive_name(NOW)));
     fs::write(&draft, "half").unwrap();
     fs::write(place.path.join("letter.txt"), "mine").unwrap();
-    let kept = place.make(&fleet, parts(), "0.0.1", &key).unwrap();
+    let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();
     assert!(!draft.exists() && place.path.join("letter.txt").exists());
     assert_eq!(place.list().unwrap(), [kept]);
     assert!(
         place.open("letter.txt").unwrap().is_none() && place.open("../data/master.key").unwrap().is_none()
     );
+    fleet.shutdown().await;
+}
+
+/// The moment is given up when too much is written over meanwhile: what was read is of no one state, and does not count.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_was_overtaken_is_none_and_the_next_one_is_made_of_the_file_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = server(&folder.path().join("data")).await;
+    let drawn = DrawnIdentity::draw();
+    let key = ArchiveKey::Recipients(vec![drawn.recipient()]);
+    let moment = fleet.moment().await.unwrap().expect("nobody else looks");
+    assert!(fleet.moment().await.unwrap().is_none(), "one at a time");
+    let aside = fleet.begin_archive_aside(moment, parts(), "0.0.1").unwrap();
+    fleet.store().give_up_moment();
+    assert!(matches!(aside.write(&key, Vec::new()), Err(ArchiveError::Overtaken)));
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3 };
+    let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();
+    assert_eq!(place.list().unwrap(), [kept]);
     fleet.shutdown().await;
 }

@@ -9,7 +9,7 @@ use crate::authority;
 use crate::fleet::Fleet;
 use crate::incarnation;
 use crate::refused::StoreError;
-use crate::store::{HOSTS, NAMES, Order, ReadView, Reads as _, Span, file_format};
+use crate::store::{Aside, HOSTS, Moment, NAMES, Order, ReadView, Reads as _, Span, file_format};
 use age::stream::StreamWriter;
 use schema::Timestamp;
 use std::io::Write;
@@ -27,6 +27,8 @@ pub struct ArchivePart {
 /// An archive that is about to be written: what the server is at this instant.
 pub struct Archiving {
     view: ReadView,
+    /// What the view is of, where it is not the file that the server has in use.
+    aside: Option<Aside>,
     about: About,
     parts: Vec<ArchivePart>,
 }
@@ -35,7 +37,28 @@ impl Fleet {
     /// Takes the instant whose state the archive is to hold. `parts` are what the server is beside the data file and
     /// the master key, which is added.
     pub fn begin_archive(&self, parts: Vec<ArchivePart>, version: &str) -> Result<Archiving, ArchiveError> {
-        let (context, view) = (self.context(), self.view()?);
+        self.archiving(self.view()?, None, parts, version)
+    }
+
+    /// The same as the data file stood at a moment: it is read beside the pages that the server keeps in memory.
+    pub(super) fn begin_archive_aside(
+        &self,
+        moment: Moment,
+        parts: Vec<ArchivePart>,
+        version: &str,
+    ) -> Result<Archiving, ArchiveError> {
+        let aside = moment.open()?;
+        self.archiving(aside.view()?, Some(aside), parts, version)
+    }
+
+    fn archiving(
+        &self,
+        view: ReadView,
+        aside: Option<Aside>,
+        parts: Vec<ArchivePart>,
+        version: &str,
+    ) -> Result<Archiving, ArchiveError> {
+        let context = self.context();
         // Nobody may take for a whole archive what holds a part, and have others removed for it.
         if context.damage().is_some() {
             return Err(StoreError::OnlyReads.into());
@@ -58,7 +81,7 @@ impl Fleet {
         };
         let mut all = vec![ArchivePart { name: "master.key", bytes: context.master.text() }];
         all.extend(parts);
-        Ok(Archiving { view, about, parts: all })
+        Ok(Archiving { view, aside, about, parts: all })
     }
 }
 
@@ -71,6 +94,14 @@ impl Archiving {
 
     /// Writes it; returns how many rows it holds. Reads the whole data file, and blocks.
     pub fn write<W: Write>(self, key: &ArchiveKey, to: W) -> Result<u64, ArchiveError> {
+        let written = self.write_all(key, to);
+        match &self.aside {
+            Some(aside) if !aside.is_true() => Err(ArchiveError::Overtaken),
+            _ => written,
+        }
+    }
+
+    fn write_all<W: Write>(&self, key: &ArchiveKey, to: W) -> Result<u64, ArchiveError> {
         let mut out = Out { tar: tar::Builder::new(key.seal(to)?), made_at: self.made_at() };
         out.json("about.json", &self.about)?;
         for part in &self.parts {

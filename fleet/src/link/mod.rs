@@ -7,6 +7,7 @@
 //! | hello and gone, reconciliation | [`hello`] |
 //! | hosts that have gone on without a restored server | [`returned`] |
 //! | what the agent does alone | [`plan`] |
+//! | agents of an earlier development state | [`earlier`] |
 //!
 //! Decisions are pure functions over [`LinkState`] and plain values; what they decide is written in the same
 //! transaction.
@@ -15,6 +16,7 @@
 //! variant) counts as seen: it is audited and acked, or the agent could never get rid of it. What does not open is
 //! dropped and audited, and never acked.
 
+pub(crate) mod earlier;
 pub(crate) mod hello;
 mod keys;
 pub(crate) mod outbox;

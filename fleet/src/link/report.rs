@@ -1,7 +1,7 @@
 //! Durable reports: each is taken once, in order, and what it says is written in the same transaction.
 
 use super::hello::{is_own_job, job_of_command, settle_suspects};
-use super::{LinkState, Sent, outbox, returned};
+use super::{LinkState, Sent, earlier, outbox, returned};
 use crate::audit;
 use crate::bounds::clip;
 use crate::budget;
@@ -20,7 +20,7 @@ use crate::refused::{Refused, StoreError};
 use crate::store::LINK_STATES;
 use schema::command::Over;
 use schema::report::{Finished, Trouble};
-use schema::{CommandSeq, HostId, Refusal, Report, ReportBody, ReportSeq, Stream};
+use schema::{CommandSeq, HostId, HostTopic, Refusal, Report, ReportBody, ReportSeq, Stream};
 use serde::Deserialize;
 
 /// The longest last words of a job that are kept, in bytes.
@@ -72,6 +72,9 @@ pub(crate) struct Acked {
 /// Takes an authentic report. `None` = nothing to acknowledge.
 pub(crate) fn take(op: &mut Op<'_, '_>, host: HostId, message: &[u8]) -> Result<Option<Acked>, Refused> {
     let report = schema::decode::<Report<'_>>(message);
+    let earlier = if report.is_err() { earlier::read(HostTopic::Evt, message) } else { None };
+    // It may have lain in the journal while the agent was updated.
+    let report = earlier.as_deref().map_or(report, schema::decode);
     let head = match &report {
         Ok(report) => Head { stream: report.stream, seq: report.seq, taken: report.taken },
         Err(_) => match postcard::take_from_bytes::<Head>(message) {

@@ -30,6 +30,19 @@ pub(crate) enum Meta {
     Predecessor(Predecessor),
     /// Another server has the place of this one.
     Succeeded(Succession),
+    /// What was lost at each restore, oldest first.
+    Lost(Vec<LostSpan>),
+}
+
+/// Of which time the server knows nothing, for it was made of what was known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LostSpan {
+    /// What was known until then.
+    pub(crate) known_until: Timestamp,
+    /// When the server began anew.
+    pub(crate) restored_at: Timestamp,
+    /// It was made of what could be read of a damaged data file, not of an archive.
+    pub(crate) is_salvage: bool,
 }
 
 /// A restore of the server from an archive.
@@ -53,6 +66,7 @@ pub(crate) const META_AUTHORITY: &str = "authority";
 pub(crate) const META_TRUSTED: &str = "trusted";
 pub(crate) const META_INCARNATION: &str = "incarnation";
 pub(crate) const META_RESTORATION: &str = "restoration";
+pub(crate) const META_LOST: &str = "lost";
 pub(crate) const META_ADDRESSES: &str = "addresses";
 pub(crate) const META_ARCHIVE_KEY: &str = "archive_key";
 pub(crate) const META_STANDBYS: &str = "standbys";

@@ -78,6 +78,8 @@ pub(super) fn fill(
 ) -> Result<(Damage, Known), OpenError> {
     let mut known = Known::default();
     let mut damage = Damage { is_earlier: survey.is_earlier, ..Damage::default() };
+    let format = format(pages, survey);
+    is_understood(format)?;
     for name in NAMES {
         let is_index = INDICES.contains(&name);
         let Some((at, _)) = survey.tables.get(name) else {
@@ -94,12 +96,19 @@ pub(super) fn fill(
             continue;
         };
         let table = one(pages, at, name, is_index, import, &mut known)?;
+        if let Some(found) = format.filter(|found| table.undecodable > 0 && *found < file_format::FORMAT) {
+            // Its page is what was written: it is of another form.
+            return Err(OpenError::OlderFormat { found, oldest: file_format::FORMAT });
+        }
         let is_earlier = survey.earlier_tables.iter().any(|earlier| earlier == name);
         damage.tables.push(TableDamage { is_index, is_earlier, ..table });
     }
     known.meta_is_torn = known.is_torn(META.name());
-    if known.meta_is_torn {
-        format_is_there(pages, survey, import)?;
+    if known.meta_is_torn && format.is_none() {
+        // Each row of it was decoded.
+        import.put(META.name(), |put| {
+            put(META_FORMAT.as_bytes(), &Meta::Format(file_format::FORMAT).encode())
+        })?;
     }
     damage.mended_pages = pages.mended();
     Ok((damage, known))
@@ -161,19 +170,27 @@ fn one(
     })
 }
 
-/// A file whose row of the format is lost is taken for one of this program: each row of it was decoded.
-fn format_is_there(pages: &PageFile, survey: &Survey, import: &mut Import) -> Result<(), OpenError> {
-    let mut is_there = false;
-    if let Some((at, _)) = survey.tables.get(META.name()) {
-        let _ = pages.walk::<()>(at, &mut |key, row| {
-            is_there |= key == META_FORMAT.as_bytes() && Meta::from_bytes(row).is_ok();
-            Ok(())
-        });
+/// The format that the file says; `None` = that row is lost, and it is taken for one of this program.
+fn format(pages: &PageFile, survey: &Survey) -> Option<u32> {
+    let mut format = None;
+    let (at, _) = survey.tables.get(META.name())?;
+    let _ = pages.walk::<()>(at, &mut |key, row| {
+        if let (true, Ok(Meta::Format(found))) = (key == META_FORMAT.as_bytes(), Meta::from_bytes(row)) {
+            format = Some(found);
+        }
+        Ok(())
+    });
+    format
+}
+
+/// What a program of another format wrote is not damaged.
+fn is_understood(format: Option<u32>) -> Result<(), OpenError> {
+    let (oldest, understood) = (file_format::oldest(), file_format::FORMAT);
+    match format {
+        Some(found) if found > understood => Err(OpenError::NewerFormat { found, understood }),
+        Some(found) if found < oldest => Err(OpenError::OlderFormat { found, oldest }),
+        _ => Ok(()),
     }
-    if is_there {
-        return Ok(());
-    }
-    import.put(META.name(), |put| put(META_FORMAT.as_bytes(), &Meta::Format(file_format::FORMAT).encode()))
 }
 
 /// The hosts that what is missing was of, as far as that can be told.

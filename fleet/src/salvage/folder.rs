@@ -129,7 +129,7 @@ fn write(
         let rebuilt = rebuild(&mut op, &known)?;
         tell(&mut damage, &known, rebuilt, op.tx)?;
         let known_until = last_word(op.tx)?.unwrap_or(op.now).min(op.now);
-        incarnation = incarnation::begin_anew(&mut op, known_until)?;
+        incarnation = incarnation::begin_anew(&mut op, known_until, Incarnation::ZERO, true)?;
         op.tx.remove_all(&SESSIONS, &Span::ALL)?;
         let detail = detail(file, &damage, incarnation);
         Ok(audit::note(&mut op, AuditAction::ServerSalvaged, AuditTarget::Server, detail)?)

@@ -26,6 +26,8 @@ const CACHE_BYTES: usize = 8 << 20;
 const PIECE_BYTES: u64 = 1 << 20;
 /// …with a pause after each, so that it never reads more than some 20 MB a second.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same where somebody waits for it, and each page is read once: some 100 MB a second.
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Verifies every page that is in use and decodes every row; returns how many rows there are. `look` is asked in
 /// between, with the file as a program of this version opens it.
@@ -108,9 +110,43 @@ impl Moment {
     pub(crate) fn check(self) -> Result<Option<u64>, OpenError> {
         let look = Arc::new(self.look);
         let bytes = look.bytes;
-        let backend = Untouched { below: Below::InUse(look.clone()), over: Mutex::new(Overlay::of(bytes)) };
+        let below = Below::InUse(look.clone(), PAUSE);
+        let backend = Untouched { below, over: Mutex::new(Overlay::of(bytes)) };
         let checked = guarded(&self.file, backend, |_| Ok(()));
         if look.is_true() { checked.map(Some) } else { Ok(None) }
+    }
+}
+
+impl Moment {
+    /// Opens the file as it stood, beside whoever has it in use: a whole walk through it takes nothing of the memory in
+    /// which that one keeps its pages.
+    pub(crate) fn open(self) -> Result<Aside, OpenError> {
+        let look = Arc::new(self.look);
+        let below = Below::InUse(look.clone(), SHORT_PAUSE);
+        let backend = Untouched { below, over: Mutex::new(Overlay::of(look.bytes)) };
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let database = guard::redb(|| builder.create_with_backend(backend))
+            .map_err(|error| OpenError::from(error).at(&self.file))?
+            .map_err(|error| in_use_or(&self.file, error))?;
+        Ok(Aside { database, look })
+    }
+}
+
+/// A file in use as it stood at a moment, to be read.
+pub(crate) struct Aside {
+    database: Database,
+    look: Arc<ShadowFile>,
+}
+
+impl Aside {
+    pub(crate) fn view(&self) -> Result<ReadView, StoreError> {
+        Ok(ReadView::new(guard::redb(|| self.database.begin_read())??))
+    }
+
+    /// Whether all that was read is of the moment; else too much was written meanwhile.
+    pub(crate) fn is_true(&self) -> bool {
+        self.look.is_true()
     }
 }
 
@@ -125,7 +161,8 @@ struct Untouched {
 enum Below {
     /// Nobody else has it open.
     AtRest(FileBackend),
-    InUse(Arc<ShadowFile>),
+    /// With a pause after each piece.
+    InUse(Arc<ShadowFile>, Duration),
     /// Nobody can write to it, or it is ours.
     Unlocked(File),
 }
@@ -179,20 +216,20 @@ impl Untouched {
         match &self.below {
             _ if shown.is_empty() => Ok(()),
             Below::AtRest(file) => file.read(offset, shown),
-            Below::InUse(look) => look.read(page, begin, shown),
+            Below::InUse(look, _) => look.read(page, begin, shown),
             Below::Unlocked(file) => file.read_exact_at(shown, offset),
         }
     }
 
     /// Whoever has the file may be busy with it.
     fn be_slow(&self, read: usize) {
-        let Below::InUse(_) = self.below else { return };
+        let Below::InUse(_, pause) = self.below else { return };
         let mut over = self.over();
         over.to_pause = over.to_pause.saturating_sub(read as u64);
         if over.to_pause == 0 {
             over.to_pause = PIECE_BYTES;
             drop(over);
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause);
         }
     }
 
@@ -204,7 +241,7 @@ impl Untouched {
     ) -> Result<T, BackendError> {
         match &self.below {
             Below::AtRest(file) => ask(file),
-            Below::InUse(_) | Below::Unlocked(_) => Ok(free),
+            Below::InUse(..) | Below::Unlocked(_) => Ok(free),
         }
     }
 }
@@ -281,7 +318,7 @@ impl StorageBackend for Untouched {
     fn close(&self) -> io::Result<()> {
         match &self.below {
             Below::AtRest(file) => file.close(),
-            Below::InUse(_) | Below::Unlocked(_) => Ok(()),
+            Below::InUse(..) | Below::Unlocked(_) => Ok(()),
         }
     }
 

@@ -2,20 +2,42 @@
 //!
 //! Rows have formats of their own and are upgraded as they are read. A step here is for what a row can't say by
 //! itself: a table that is split, an index that is new.
+//!
+//! **The number grows with each change of what is stored**: a table, a field, a variant, also one that is appended, for an
+//! older program takes it for damage. `format_files` holds each number to the shapes that it was given for.
 
-use super::{Begins, META, Reads, Tx};
+use super::{Begins, META, Reads, Tx, read_every_row};
 use crate::record::meta::{META_FORMAT, Meta};
 use crate::refused::{OpenError, StoreError};
 use redb::Database;
 
-/// The format that this program writes. Formats 1 and 2 were never released; nothing reads them any more.
-pub(crate) const FORMAT: u32 = 3;
+/// The format that this program writes. None of the earlier ones was released: formats 1 and 2 are not read any more.
+pub(crate) const FORMAT: u32 = 4;
 
 /// A step from format `n` to `n + 1`; the last of the list leads to the format that is written, and what is older than
 /// the first one's beginning is refused.
-pub(crate) type Migration = fn(&mut Tx<'_>) -> Result<(), StoreError>;
+pub(crate) type Migration = fn(&mut Tx<'_>) -> Result<(), OpenError>;
 
-pub(crate) const MIGRATIONS: &[Migration] = &[];
+pub(crate) const MIGRATIONS: &[Migration] = &[from_3];
+
+/// Several development states called what they wrote format 3. The rows of the last of them are those of format 4; any
+/// other's can't be read, and that is no damage.
+fn from_3(tx: &mut Tx<'_>) -> Result<(), OpenError> {
+    match read_every_row(tx) {
+        Ok(_) => Ok(()),
+        Err(StoreError::Row { .. }) => Err(OpenError::OlderFormat { found: 3, oldest: 4 }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The oldest format that a step leads on from.
+pub(crate) fn oldest() -> u32 {
+    oldest_of(FORMAT, MIGRATIONS)
+}
+
+fn oldest_of(format: u32, migrations: &[Migration]) -> u32 {
+    format.saturating_sub(u32::try_from(migrations.len()).unwrap_or(u32::MAX))
+}
 
 /// Makes the tables of a new file, or brings an older one up to date; all in one transaction. A file that was to hold
 /// something and says no format is no data file.
@@ -25,7 +47,7 @@ pub(crate) fn prepare(
     format: u32,
     migrations: &[Migration],
 ) -> Result<(), OpenError> {
-    let oldest = format.saturating_sub(u32::try_from(migrations.len()).unwrap_or(u32::MAX));
+    let oldest = oldest_of(format, migrations);
     let mut txn = database.begin_write().map_err(StoreError::from)?;
     txn.set_quick_repair(true);
     let mut tx = Tx::new(&txn);
@@ -66,13 +88,13 @@ mod tests {
         view.get(&META, &META_FORMAT.to_owned()).unwrap()
     }
 
-    fn second(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        tx.put(&META, &"second".to_owned(), &Meta::NextAudit(2))
+    fn second(tx: &mut Tx<'_>) -> Result<(), OpenError> {
+        Ok(tx.put(&META, &"second".to_owned(), &Meta::NextAudit(2))?)
     }
 
-    fn third(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn third(tx: &mut Tx<'_>) -> Result<(), OpenError> {
         assert!(tx.get(&META, &"second".to_owned())?.is_some(), "steps run in order");
-        tx.put(&META, &"third".to_owned(), &Meta::NextAudit(3))
+        Ok(tx.put(&META, &"third".to_owned(), &Meta::NextAudit(3))?)
     }
 
     #[test]
@@ -115,7 +137,7 @@ mod tests {
         prepare(&database, Begins::New, 1, &[]).unwrap();
         let failed: Migration = |tx| {
             second(tx)?;
-            Err(StoreError::Closed)
+            Err(StoreError::Closed.into())
         };
         assert!(prepare(&database, Begins::New, 2, &[failed]).is_err());
         assert_eq!(read_format(&database), Some(Meta::Format(1)));

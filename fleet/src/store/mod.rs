@@ -17,6 +17,8 @@ mod read_view;
 mod reads;
 mod row_bytes;
 mod shadow;
+#[cfg(test)]
+mod shape;
 mod table;
 mod tables;
 #[cfg(test)]
@@ -25,7 +27,7 @@ mod tx;
 mod walk;
 mod writer;
 
-pub(crate) use check::{Moment, check, is_in_use};
+pub(crate) use check::{Aside, Moment, check, is_in_use};
 pub(crate) use import::{Import, ReadableCopy};
 pub(crate) use key::{Span, TableKey};
 pub(crate) use open::Begins;
@@ -179,6 +181,12 @@ impl Store {
             Ok(look.map(|look| Moment::new(place.file.clone(), look)))
         });
         look.await
+    }
+
+    /// As if too much had been written over while somebody looks.
+    #[cfg(test)]
+    pub(crate) fn give_up_moment(&self) {
+        self.shadow.give_up();
     }
 
     pub(crate) fn counts(&self) -> WriterCounts {

@@ -55,6 +55,12 @@ macro_rules! tables {
             Ok(rows)
         }
 
+        /// What each table stores: its name, and what of it, see [`super::shape`].
+        #[cfg(test)]
+        pub(crate) fn shapes() -> Vec<(&'static str, Vec<String>)> {
+            vec![$(($name, super::shape::of_table::<$key, $row>()),)*]
+        }
+
         /// Whether a row can be decoded. `None` = there is no table of this name.
         pub(crate) fn check_row(table: &str, mut key: &[u8], row: &[u8]) -> Option<Result<(), StoreError>> {
             Some(match table {
@@ -114,6 +120,8 @@ tables! {
     PRESENCES: HostId => Presence, "presences", of a host;
     /// By which addresses a host has come since it was enrolled.
     ARRIVALS: HostId => Arrivals, "arrivals", of a host;
+    /// Hosts whose agent said its last hello in the earlier form, see [`crate::link::earlier`].
+    EARLIER_AGENTS: HostId => (), "earlier_agents", of a host;
     TOKENS: TokenId => TokenRow, "enroll_tokens";
     HOST_TOKENS: (HostId, TokenId) => (), "host_tokens", of a host;
     /// By slot: 0 repo, 1 admin.

@@ -4,7 +4,7 @@ use super::reason::Reason;
 use crate::judged::AsOf;
 use crate::proof::{self, ProofClock};
 use crate::record::{Acked, Ended, Host, Job, Presence, Summary};
-use schema::{Timestamp, version};
+use schema::{Epoch, Timestamp, version};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -101,11 +101,14 @@ impl HostStanding {
         self.presence.clock_ahead_ms.filter(|ahead| ahead.unsigned_abs() >= crate::host_clock::SHOWN_FROM_MS)
     }
 
-    /// Whether its agent is older than this server.
+    /// Whether its agent is older than this server: by its version, or since its hello says less than one of now.
     #[must_use]
     pub fn has_old_agent(&self) -> bool {
         let facts = self.host.facts.as_ref();
-        facts.is_some_and(|facts| version::is_older(&facts.agent_version, env!("CARGO_PKG_VERSION")))
+        facts.is_some_and(|facts| {
+            version::is_older(&facts.agent_version, env!("CARGO_PKG_VERSION"))
+                || (facts.abilities.is_none() && self.presence.epoch > Epoch::ZERO)
+        })
     }
 
     /// Tells this state from others, and from the same one at another time.

@@ -1,7 +1,13 @@
-use crate::support::{Agent, Got, backup, by, credentials, in_memory};
+use crate::support::{Agent, Got, audited, backup, by, credentials, hourly, in_memory, saved};
 use fleet::record::JobState;
 use fleet::{AuditFilter, JobRequest, Page, Reason};
-use schema::{CommandSeq, Epoch, HeldJob, HeldPhase, Outcome, ReportBody, Slot, SlotRevision, Summary};
+use schema::command::Over;
+use schema::job::BackupSpec;
+use schema::plan::PlannedSchedule;
+use schema::{
+    CommandSeq, Epoch, HeldJob, HeldPhase, HostTopic, Items, Outcome, PlanRevision, Report, ReportBody,
+    ReportSeq, Slot, SlotRevision, Stream, Summary, Timestamp,
+};
 
 #[tokio::test]
 async fn a_hello_brings_a_host_online_with_its_facts() {
@@ -281,4 +287,71 @@ async fn two_machines_with_one_identity_are_kept_out_and_a_machine_that_boots_is
     fleet.lift_quarantine(host, by()).await.unwrap();
     assert!(!meet(1).await && !meet(1).await && presence().online);
     assert_eq!(told().len(), 2);
+}
+
+/// The program of the commit 9245fd3, whose hellos and ends of jobs say less.
+#[tokio::test]
+async fn an_agent_of_an_earlier_development_state_is_served_in_its_own_words() {
+    type Clock = Option<(Epoch, Timestamp)>;
+    type Ack = (u8, Stream, ReportSeq, Clock, Option<Over>);
+    type Plan<'a> = (PlanRevision, bool, &'a str, Items<'a, BackupSpec<'a>>, Items<'a, PlannedSchedule<'a>>);
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    fleet.put_schedule(agent.host, None, hourly("hourly"), by()).await.unwrap();
+    assert_eq!(agent.planned(), (false, 1));
+    let mut changes = fleet.changes();
+
+    agent.epoch = agent.epoch.next();
+    let hello = agent.earlier_hello_bytes();
+    let handled = fleet.handle_presence(agent.host, &hello, "198.51.100.7:5000").await.unwrap();
+    let answer = agent.open(handled.reply.as_ref().unwrap());
+    let (_, stream, through, clock, refused): Ack = schema::decode(&answer).unwrap();
+    assert_eq!((stream, through, refused), (agent.stream, agent.reports, None));
+    assert_eq!(clock, Some((agent.epoch, world.now())));
+    assert!(fleet.read().unwrap().presence(agent.host).unwrap().online);
+    assert_eq!(agent.record().facts.unwrap().abilities, None, "it says nothing of them");
+    let standing = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert!(standing.has_old_agent());
+    // The plan that it was sent before, it did not understand.
+    let mut told = Vec::new();
+    while let Ok(change) = changes.try_recv() {
+        told.push(change.what);
+    }
+    assert!(told.contains(&fleet::Changed::Plan(agent.host)), "{told:?}");
+    let plan = agent.open_of(HostTopic::Plan, &fleet.plan(agent.host).unwrap());
+    let (revision, is_held, restic_host, groups, schedules): Plan<'_> = schema::decode(&plan).unwrap();
+    assert!(revision > PlanRevision::ZERO && !is_held);
+    assert_eq!((restic_host, groups.count(), schedules.count()), ("attic", 1, 1));
+
+    // It runs what it is told to.
+    let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap().id;
+    assert_eq!(agent.take_all().len(), 1);
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    agent.report(ReportBody::Started { job }).await;
+    agent.reports = agent.reports.next();
+    let body =
+        ReportBody::Finished(crate::support::finished(job, Outcome::Succeeded, agent.clock(), saved()));
+    let report =
+        Report { stream: agent.stream, seq: agent.reports, taken: agent.taken, at: agent.clock(), body };
+    let mut room = [0; 1024];
+    let grown = schema::encode(&report, &mut room).unwrap();
+    let (earlier, [0, 0]) = grown.split_last_chunk().unwrap() else { panic!("neither kind nor group") };
+    let payload = agent.seal_bytes(HostTopic::Evt, earlier);
+    let handled = fleet.handle_report(agent.host, &payload, "198.51.100.7:5000").await.unwrap();
+    agent.take_ack(&handled);
+    assert_eq!(agent.acked, agent.reports);
+    assert_eq!(agent.job(job).state, JobState::Succeeded);
+    assert_eq!(audited(&fleet, "agent.odd"), []);
+
+    // It is updated.
+    while changes.try_recv().is_ok() {}
+    agent.hello(&[]).await;
+    assert_eq!(agent.planned(), (false, 1));
+    let mut told = Vec::new();
+    while let Ok(change) = changes.try_recv() {
+        told.push(change.what);
+    }
+    assert!(told.contains(&fleet::Changed::Plan(agent.host)), "{told:?}");
+    let standing = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert!(!standing.has_old_agent());
 }

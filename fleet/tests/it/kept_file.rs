@@ -1,13 +1,23 @@
-//! Makes a data file in which each table has something, for `fleet/src/kept.rs`, which reads what was kept of an earlier
-//! one. `HOLDFAST_WRITE_GOLDENS=1` keeps this one, as `fleet/tests/files/format-N.rows`: table, key and row, in hex.
+//! Makes a data file in which each table has something, for `fleet/src/format_files.rs`, which reads what was kept of earlier
+//! ones. `HOLDFAST_WRITE_GOLDENS=1` keeps this one, in `fleet/tests/files`; one that is kept already stays:
+//!
+//! | file | what |
+//! |---|---|
+//! | `format-N.rows` | table, key and row of all rows, in hex |
+//! | `data-N.redb.lz4` | the data file itself, compressed as one block of LZ4 |
+//! | `archive-N.age` | an archive of it, which the words of [`PASSPHRASE`] open |
+//!
+//! Of format 3 there are rows alone.
 
-use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, enroll, group, hourly, settings};
+use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
 use data_encoding::HEXLOWER;
 use fleet::record::{
     CredentialsInput, FindPlan, MaintenanceInput, RestorePlan, RestoreTarget, Retention, Role, RuleInput,
-    Scope, TryCount,
+    Scope, Secret, TryCount,
 };
-use fleet::{DATA_FILE, Fleet, JobRequest, KitChoice};
+use fleet::{
+    ArchiveKey, ArchiveOpener, DATA_FILE, Fleet, HostFilter, JobRequest, KitChoice, KitSlot, Pieces,
+};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use schema::report::Hit;
 use schema::report::{Entry, EntryKind, Finished, Snapshot, Trouble};
@@ -17,10 +27,30 @@ use schema::{
     StatsRevision, Summary, Timestamp,
 };
 use std::fmt::Write as _;
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+const PASSPHRASE: &str = "five words in a row";
+/// Formats of which a data file and an archive are kept, oldest first.
+const KEPT: &[u32] = &[4];
+
+fn kept(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)
+}
+
+/// Keeps bytes under a name for ever.
+fn keep(name: &str, bytes: &[u8]) {
+    if !kept(name).exists() {
+        std::fs::write(kept(name), bytes).unwrap();
+    }
+}
 
 /// Makes a folder of a server in which each table has something.
 pub(crate) async fn live(folder: &Path) {
+    begun(folder).await.shutdown().await;
+}
+
+async fn begun(folder: &Path) -> Fleet {
     let world = World::new();
     let fleet = Fleet::open(folder, settings(), world.driver()).unwrap();
     accounts(&fleet, &world).await;
@@ -51,7 +81,10 @@ pub(crate) async fn live(folder: &Path) {
     let (third, _) = fleet.create_host("cellar", vec!["nas".to_owned()], by()).await.unwrap();
     let token =
         fleet.new_enroll_token(third.id, fleet::record::TokenMachine::Replacement, by()).await.unwrap();
-    enroll(&fleet, token.text.expose(), schema::InstallationId([3; 16])).await.unwrap();
+    let installation = schema::InstallationId([3; 16]);
+    let mut earlier = Agent::with_token(&world, &fleet, token.text.expose(), installation).await;
+    earlier.epoch = earlier.epoch.next();
+    fleet.handle_presence(earlier.host, &earlier.earlier_hello_bytes(), "198.51.100.8:5000").await.unwrap();
     fleet.dispatch(other.host, backup("etc"), by()).await.unwrap();
     let alone = Agent::ready(&world, &fleet, "shed").await;
     let elsewhere =
@@ -73,7 +106,7 @@ pub(crate) async fn live(folder: &Path) {
     fleet.confirm_sharing(agent.host, alone.host, by()).await.unwrap();
     let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     fleet.keep_kit(kit).await.unwrap();
-    fleet.shutdown().await;
+    fleet
 }
 
 async fn accounts(fleet: &Fleet, world: &World) {
@@ -213,9 +246,15 @@ fn rows(file: &Path) -> Vec<(String, String, String)> {
 #[tokio::test]
 async fn each_table_has_something_in_the_file_that_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    live(folder.path()).await;
+    let fleet = begun(folder.path()).await;
+    let key = ArchiveKey::Passphrase(Secret::new(PASSPHRASE));
+    let mut archive = Vec::new();
+    fleet.begin_archive(Vec::new(), "0.1.0").unwrap().write(&key, &mut archive).unwrap();
+    fleet.shutdown().await;
+    drop(fleet);
     let file = folder.path().join(DATA_FILE);
     let rows = rows(&file);
+    let bytes = std::fs::read(&file).unwrap();
     let database = Database::open(&file).unwrap();
     let txn = database.begin_read().unwrap();
     let empty: Vec<String> = txn
@@ -235,7 +274,49 @@ async fn each_table_has_something_in_the_file_that_is_kept() {
         for (table, key, row) in &rows {
             writeln!(text, "{table} {key} {row}").unwrap();
         }
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/files/format-{format}.rows"));
-        std::fs::write(path, text).unwrap();
+        keep(&format!("format-{format}.rows"), text.as_bytes());
+        keep(&format!("data-{format}.redb.lz4"), &lz4_flex::block::compress_prepend_size(&bytes));
+        keep(&format!("archive-{format}.age"), &archive);
+    }
+}
+
+/// A file of redb as it was written then, and an archive with the master key in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_data_file_and_a_kept_archive_are_opened_by_the_program_of_now() {
+    for format in KEPT {
+        let folder = tempfile::tempdir().unwrap();
+        let (restored, as_it_was) = (folder.path().join("restored"), folder.path().join("as-it-was"));
+        let world = World::new();
+        let opener = ArchiveOpener::Passphrase(Secret::new(PASSPHRASE));
+        let archive = kept(&format!("archive-{format}.age"));
+        let done = fleet::restore(&archive, &opener, &restored, world.driver()).unwrap();
+        let rows_kept = std::fs::read_to_string(kept(&format!("format-{format}.rows"))).unwrap();
+        assert_eq!(done.rows, rows_kept.lines().count() as u64);
+
+        std::fs::DirBuilder::new().mode(0o700).create(&as_it_was).unwrap();
+        let file = as_it_was.join(DATA_FILE);
+        let packed = std::fs::read(kept(&format!("data-{format}.redb.lz4"))).unwrap();
+        std::fs::write(&file, lz4_flex::block::decompress_size_prepended(&packed).unwrap()).unwrap();
+        let key = as_it_was.join(fleet::KEY_FILE);
+        std::fs::copy(restored.join(fleet::KEY_FILE), key).unwrap();
+        let text: String =
+            rows(&file).iter().map(|(table, key, row)| format!("{table} {key} {row}\n")).collect();
+        assert_eq!(text, rows_kept);
+        let checked = Fleet::check(&Pieces::from(as_it_was.as_path()), None).unwrap();
+        assert_eq!(checked.rows, rows_kept.lines().count() as u64);
+
+        for folder in [&restored, &as_it_was] {
+            let fleet = Fleet::open(folder.as_path(), settings(), world.driver()).unwrap();
+            let hosts = fleet.read().unwrap().fleet(&HostFilter::default());
+            let mut names: Vec<&str> = hosts.iter().map(|host| host.host.name.as_str()).collect();
+            names.sort_unstable();
+            assert_eq!(names, ["attic", "barn", "cellar", "shed"]);
+            // What is sealed opens, too.
+            let attic = hosts.iter().find(|host| host.host.name == "attic").unwrap().host.id;
+            let sealed = fleet.read().unwrap().kit_host(attic).unwrap().unwrap();
+            let KitSlot::Held(everyday) = sealed.everyday else { panic!("it is set") };
+            assert_eq!(Some(everyday.repo_password), credentials().repo_password);
+            fleet.shutdown().await;
+        }
     }
 }

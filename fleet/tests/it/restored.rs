@@ -3,7 +3,8 @@
 use crate::support::{Agent, Got, World, by, finished, saved};
 use fleet::record::{AuditAction, JobState, JobWhat, TokenMachine};
 use fleet::{
-    ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, NoLogin, Page, Settings,
+    ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, NoLogin, Page, RestoreAs,
+    Settings,
 };
 use schema::{
     CommandSeq, GroupKey, HeldJob, HeldPhase, Incarnation, InstallationId, JobId, JobKind, Outcome,
@@ -237,6 +238,7 @@ async fn a_server_that_another_one_was_made_of_takes_nothing_of_a_host_that_know
     world.pass(HOUR);
     let restored = restore(&world, &archive, "restored");
     let away = restored.read().unwrap().reunion().unwrap().unwrap();
+    assert!(!away.is_salvage);
     assert_eq!((away.hosts, away.away.len()), (1, 1));
     agent.fleet = restored.clone();
     agent.hello(&[]).await;
@@ -361,4 +363,96 @@ async fn what_was_revoked_before_the_archive_does_not_knock() {
     assert_eq!(restored.login_host(former.host, &former.password), Err(NoLogin::Password));
     assert_eq!(restored.login_host(gone.host, &gone.password), Err(NoLogin::Unknown));
     assert!(restored.newcomers().is_empty());
+}
+
+/// Its time was lost at the first restore, and the second archive does not know of it either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_was_not_taken_in_knocks_at_a_server_that_was_restored_again() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let _early = Agent::ready(&world, &fleet, "early").await;
+    let first = archive(&fleet);
+    world.pass(HOUR);
+    let unknown = Agent::ready(&world, &fleet, "attic").await;
+    world.pass(HOUR);
+    let restored = restore(&world, &first, "restored");
+    world.pass(HOUR);
+    // One that was known meanwhile, and was deleted.
+    let deleted = Agent::ready(&world, &restored, "shed").await;
+    restored.delete_host(deleted.host, by()).await.unwrap();
+    world.pass(HOUR);
+    let second = archive(&restored);
+    world.pass(HOUR);
+    let late = Agent::ready(&world, &restored, "late").await;
+    world.pass(HOUR);
+    let again = restore(&world, &second, "again");
+    assert_eq!(again.login_host(unknown.host, &unknown.password), Err(NoLogin::Newer));
+    assert_eq!(again.login_host(late.host, &late.password), Err(NoLogin::Newer));
+    assert_eq!(again.login_host(deleted.host, &deleted.password), Err(NoLogin::Unknown));
+    assert_eq!(again.newcomers().len(), 2);
+    let at = again.newcomers().iter().find(|it| it.host == unknown.host).unwrap().enrolled_at;
+    let host = again.take_in(unknown.host, at, by()).await.unwrap();
+    assert_eq!((host.id, host.name.as_str()), (unknown.host, "attic"));
+    assert_eq!(again.login_host(unknown.host, &unknown.password), Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incarnation_is_above_what_is_asked_for_and_above_what_the_archive_knows() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let archive = archive(&fleet);
+    let restored = |name: &str, wish| {
+        let to = archive.folder.path().join(name);
+        let from = archive.folder.path().join("archive.age");
+        fleet::restore_as(&from, &archive.opener, &to, world.driver(), wish)
+    };
+    let far = Incarnation(3_000_000_000);
+    let after = restored("after", RestoreAs { above: far, ..RestoreAs::default() }).unwrap();
+    assert_eq!(after.incarnation, far.next());
+    let low = restored("low", RestoreAs { above: Incarnation(7), ..RestoreAs::default() }).unwrap();
+    assert_eq!(low.incarnation, Incarnation(world.now().0 / 1_000), "it only raises");
+
+    // A clock that is behind what the archive knows makes no lower one.
+    let now = world.now();
+    world.set(Timestamp(now.0 - 48 * HOUR));
+    let behind = restored("behind", RestoreAs::default()).unwrap();
+    assert_eq!(behind.incarnation, Incarnation(now.0 / 1_000));
+
+    // One that is years ahead has to be spoken for.
+    world.set(Timestamp(now.0 + 3 * 366 * 24 * HOUR));
+    let refused = restored("ahead", RestoreAs::default()).unwrap_err().to_string();
+    assert!(refused.contains("1098 days old") && refused.contains("--long-ago"), "{refused}");
+    assert!(!archive.folder.path().join("ahead").exists(), "nothing is written");
+    let ahead = restored("ahead", RestoreAs { is_long_ago: true, ..RestoreAs::default() }).unwrap();
+    assert_eq!(ahead.incarnation, Incarnation(world.now().0 / 1_000));
+}
+
+/// It says nothing of incarnations: what it has taken of this server is not sent again at each hello.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_an_earlier_development_state_comes_back_once() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    let archive = archive(&fleet);
+    agent.take_all();
+    agent.finish(job.id, Outcome::Succeeded, Summary::None).await;
+    world.pass(HOUR);
+    let restored = restore(&world, &archive, "restored");
+    agent.fleet = restored.clone();
+    let hello = async |agent: &mut Agent| {
+        agent.epoch = agent.epoch.next();
+        let payload = agent.earlier_hello_bytes();
+        restored.handle_presence(agent.host, &payload, "198.51.100.7:5000").await.unwrap();
+    };
+    hello(&mut agent).await;
+    assert_eq!(agent.waiting(), 0, "what was taken before goes out again");
+    assert_eq!(lines(&restored, AuditAction::HostReturned).len(), 1);
+    let next = restored.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    assert_eq!(agent.take_all().len(), 1);
+    agent.report(ReportBody::Accepted { job: next.id, behind: 0 }).await;
+    hello(&mut agent).await;
+    assert_eq!((agent.waiting(), lines(&restored, AuditAction::HostReturned).len()), (0, 1));
+    agent.finish(next.id, Outcome::Succeeded, Summary::None).await;
+    assert_eq!(agent.job(next.id).state, JobState::Succeeded);
 }

@@ -296,3 +296,38 @@ async fn a_server_on_a_damaged_file_reads_and_writes_nothing() {
     let left: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "{left:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_salvaged_says_so() {
+    let original = Original::make().await;
+    let (from, to) = (original.damaged("from", |_| {}), original.folder.path().join("to"));
+    let salvaged = original.salvage(&from, &to).unwrap();
+    let fleet = Fleet::open(to.as_path(), settings(), World::new().driver()).unwrap();
+    let reunion = fleet.read().unwrap().reunion().unwrap().unwrap();
+    assert_eq!((reunion.is_salvage, reunion.restoration.incarnation), (true, salvaged.incarnation));
+    fleet.shutdown().await;
+}
+
+/// What another program wrote is not damaged: nothing is salvaged of it, and nothing made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_file_of_another_format_is_not_salvaged() {
+    let original = Original::make().await;
+    for (format, said) in
+        [(2, "made by an earlier development state (format 2"), (99, "use the newer program")]
+    {
+        let from = original.damaged(&format!("format-{format}"), |_| {});
+        let database = Database::open(from.join(DATA_FILE)).unwrap();
+        let txn = database.begin_write().unwrap();
+        let meta: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
+        txn.open_table(meta).unwrap().insert(b"format".as_slice(), [1, 0, format].as_slice()).unwrap();
+        txn.commit().unwrap();
+        drop(database);
+        let to = original.folder.path().join(format!("to-{format}"));
+        let refused = original.salvage(&from, &to).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+        assert!(!to.join(DATA_FILE).exists() && !to.join(KEY_FILE).exists());
+        let opened =
+            Fleet::open(from.as_path(), settings(), World::new().driver()).err().unwrap().to_string();
+        assert!(opened.contains(said), "{opened}");
+    }
+}

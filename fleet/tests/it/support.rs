@@ -277,6 +277,16 @@ impl Agent {
         self.finish(job.id, Outcome::Succeeded, Summary::Snapshots { count: 0, left_out: 0 }).await;
     }
 
+    /// The same of bytes as they are.
+    pub(crate) fn seal_bytes(&self, topic: HostTopic, message: &[u8]) -> Vec<u8> {
+        let mut room = vec![0; message.len() + envelope::OVERHEAD_BYTES];
+        room[envelope::HEADER_BYTES..][..message.len()].copy_from_slice(message);
+        let topic = Topic::Host(self.host, topic);
+        envelope::seal_in_place(&self.key, self.key_id, [7; 24], topic, &mut room, message.len())
+            .unwrap()
+            .to_vec()
+    }
+
     pub(crate) fn seal<T: serde::Serialize>(&self, topic: HostTopic, message: &T) -> Vec<u8> {
         let mut room = vec![0; 64 * 1024];
         let mut nonce = [0; 24];
@@ -296,7 +306,7 @@ impl Agent {
         (plan.backups_held, plan.schedules.iter().count())
     }
 
-    fn open_of(&self, topic: HostTopic, frame: &[u8]) -> Vec<u8> {
+    pub(crate) fn open_of(&self, topic: HostTopic, frame: &[u8]) -> Vec<u8> {
         let mut room = vec![0; frame.len()];
         let topic = Topic::Host(self.host, topic);
         Sealed::parse(frame).unwrap().open(&self.key, topic, &mut room).unwrap().to_vec()
@@ -338,6 +348,15 @@ impl Agent {
             trusts: Items::EMPTY,
         };
         self.seal(HostTopic::Presence, &Presence::Hello(hello))
+    }
+
+    /// The same as an agent of an earlier development state says it.
+    pub(crate) fn earlier_hello_bytes(&self) -> Vec<u8> {
+        let begin = (0_u8, self.epoch, self.stream, self.boot_id, self.installation);
+        let words = (self.version, "0.18.0", "Debian GNU/Linux 13", "x86_64", "attic.example");
+        let counts = (Items::<HeldJob>::EMPTY, self.taken, self.acked.next(), self.reports);
+        let held = (PlanRevision::ZERO, self.repo_revision, 1_u64 << 30, self.clock());
+        self.seal(HostTopic::Presence, &(begin, words, counts, held))
     }
 
     /// The connection of this epoch ends.

@@ -5,6 +5,7 @@ use crate::app::Ctx;
 use crate::format::{When, ago, count, many};
 use crate::problem::Problem;
 use crate::template::View;
+use crate::words::Badge;
 use ::fleet::{FleetState, Reunion, StoreError, SupersededHost};
 use axum::body::Body;
 use axum::http::Response;
@@ -23,6 +24,8 @@ const MOST_ROWS: usize = 500;
 pub(crate) struct RestoreRow {
     pub(crate) archive: When,
     pub(crate) restored: When,
+    /// It was made of what could be read of a damaged data file, not of an archive.
+    pub(crate) salvaged: bool,
     /// How many hosts have come back, in words.
     pub(crate) back: String,
     /// Those that have not: name, address.
@@ -38,6 +41,8 @@ pub(crate) struct ElsewhereRow {
     pub(crate) name: String,
     pub(crate) href: String,
     pub(crate) since: When,
+    /// The incarnation that its agent has heard of.
+    pub(crate) incarnation: String,
 }
 
 /// The page.
@@ -59,15 +64,23 @@ impl crate::sample::Samples for RestorationView {
         let row = RestoreRow {
             archive: s.when(),
             restored: s.when(),
+            salvaged: false,
             back: "3 of 4 hosts".to_owned(),
             away: vec![(s.text("boat-pi"), "/hosts/01".to_owned())],
             more: 2,
             open: true,
         };
-        let elsewhere = ElsewhereRow { name: s.text("nas"), href: "/hosts/02".to_owned(), since: s.when() };
+        let elsewhere = ElsewhereRow {
+            name: s.text("nas"),
+            href: "/hosts/02".to_owned(),
+            since: s.when(),
+            incarnation: "1795392000".to_owned(),
+        };
         let all_back = RestoreRow { away: Vec::new(), more: 0, open: false, ..row.clone() };
+        let salvaged = RestoreRow { salvaged: true, ..row.clone() };
         vec![
             Self { restored: Some(row), elsewhere: vec![elsewhere] },
+            Self { restored: Some(salvaged), elsewhere: Vec::new() },
             Self { restored: Some(all_back), elsewhere: Vec::new() },
             Self { restored: None, elsewhere: Vec::new() },
         ]
@@ -90,14 +103,19 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
         let restored = state.reunion()?.map(|reunion| RestoreRow {
             archive: When::ago(now, reunion.restoration.archive_made_at),
             restored: When::ago(now, reunion.restoration.restored_at),
+            salvaged: reunion.is_salvage,
             back: back(&reunion),
             away: reunion.away.iter().take(MOST_ROWS).map(link).collect(),
             more: reunion.away.len().saturating_sub(MOST_ROWS),
             open: !reunion.restoration.dismissed,
         });
-        let elsewhere = state.superseded().into_iter().map(|SupersededHost { host, name, superseded }| {
-            ElsewhereRow { name, href: format!("/hosts/{host}"), since: When::ago(now, superseded.since) }
-        });
+        let elsewhere =
+            state.superseded().into_iter().map(|SupersededHost { host, name, superseded }| ElsewhereRow {
+                name,
+                href: format!("/hosts/{host}"),
+                since: When::ago(now, superseded.since),
+                incarnation: superseded.by.to_string(),
+            });
         ctx.page(&RestorationView { restored, elsewhere: elsewhere.collect() })
     })
     .await
@@ -119,15 +137,23 @@ pub(crate) fn attention(now: Timestamp, state: &FleetState) -> Result<Vec<Attent
 fn of_restore(now: Timestamp, reunion: &Reunion) -> Attention {
     let restoration = &reunion.restoration;
     let (away, back) = (&reunion.away, back(reunion));
-    let text = format!(
-        "{}. Restored {} from the archive of {}; what it was told in between is lost. {back} came back.",
-        if away.is_empty() { "back" } else { "not back yet" },
-        ago(now, restoration.restored_at),
-        When::until(restoration.archive_made_at).text,
-    );
+    let (at, until) = (ago(now, restoration.restored_at), When::until(restoration.archive_made_at).text);
+    let done = if reunion.is_salvage {
+        format!(
+            "Salvaged {at} from a damaged data file; what could not be read, and what it was told since {until}, is lost."
+        )
+    } else {
+        format!("Restored {at} from the archive of {until}; what it was told in between is lost.")
+    };
+    let text = format!("{}. {done} {back} came back.", if away.is_empty() { "back" } else { "not back yet" });
     Attention {
         state: "warning",
-        cause: "This server was restored from an archive".to_owned(),
+        cause: if reunion.is_salvage {
+            "This server was salvaged from a damaged data file"
+        } else {
+            "This server was restored from an archive"
+        }
+        .to_owned(),
         hosts: if away.is_empty() {
             vec![("All hosts".to_owned(), HREF.to_owned())]
         } else {
@@ -138,6 +164,26 @@ fn of_restore(now: Timestamp, reunion: &Reunion) -> Attention {
         action: SafeAction::look("See what became of it", HREF.to_owned()),
         ack: Some((HREF.to_owned(), restoration.incarnation.to_string())),
     }
+}
+
+/// How it stands, for the settings: in short, and a sentence; `None` = nothing was restored.
+pub(super) fn in_settings(now: Timestamp, state: &FleetState) -> Result<Option<(Badge, String)>, StoreError> {
+    let elsewhere = state.superseded().len() as u64;
+    if elsewhere > 0 {
+        let hosts = many(elsewhere, "host");
+        return Ok(Some((
+            Badge::new("failed", "Superseded"),
+            format!("Another server made from this one serves {hosts}."),
+        )));
+    }
+    let Some(reunion) = state.reunion()? else { return Ok(None) };
+    let badge = match reunion.away.as_slice() {
+        [] => Badge::new("ok", "All back"),
+        _ => Badge::new("warning", "Not all back"),
+    };
+    let how = if reunion.is_salvage { "Salvaged" } else { "Restored" };
+    let at = ago(now, reunion.restoration.restored_at);
+    Ok(Some((badge, format!("{how} {at}; {} came back.", back(&reunion)))))
 }
 
 fn of_others(superseded: &[SupersededHost]) -> Option<Attention> {

@@ -2,6 +2,7 @@
 
 use super::fact::Fact;
 use super::problem_view::ProblemView;
+use super::restoration;
 use crate::account;
 use crate::app::Ctx;
 use crate::form::Form;
@@ -135,6 +136,8 @@ pub(crate) struct SettingsView {
     pub(crate) archives: (Badge, String),
     /// How the break-glass kits stand.
     pub(crate) kits: (Badge, String),
+    /// What became of the last restore of the server; `None` = there was none.
+    pub(crate) restoration: Option<(Badge, String)>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) has_ca: bool,
     /// Everybody comes from one address, in words.
@@ -190,6 +193,7 @@ impl crate::sample::Samples for SettingsView {
             }),
             archives: (Badge::new("ok", "Up to date"), "The newest was made 3 h ago.".to_owned()),
             kits: (Badge::new("warning", "Too old"), "The kit of 12 Nov lacks 2 hosts.".to_owned()),
+            restoration: Some((Badge::new("warning", "Not all back"), "Restored 3 h ago.".to_owned())),
             facts: Fact::samples(s),
             has_ca: true,
             sole_origin: s.some("Everybody signs in from 192.0.2.1."),
@@ -227,6 +231,7 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
         minted: None,
         archives: (Badge::new(archives.state, archives.short), archives.sentence),
         kits: (Badge::new(kits.state, kits.short), kits.sentence),
+        restoration: restoration::in_settings(now, state)?,
         facts: facts(ctx, now, state.storage_bytes()),
         has_ca: !(ctx.app.settings.ca_pem)().is_empty(),
         problem: None,

@@ -23,6 +23,10 @@ pub(crate) struct TestAgent {
     revision: StatsRevision,
     /// What it says of itself at each hello.
     pub(crate) abilities: Abilities,
+    /// By which address it comes.
+    pub(crate) address: &'static str,
+    /// Which authorities it trusts.
+    pub(crate) trusts: Vec<[u8; 32]>,
 }
 
 fn sealed<T: Serialize>(key: &Key, key_id: u8, topic: Topic, message: &T) -> Vec<u8> {
@@ -73,6 +77,8 @@ impl TestAgent {
             reports: ReportSeq::ZERO,
             revision: StatsRevision::ZERO,
             abilities: Abilities::FOR_OTHERS.and(Abilities::OTHERS_ALLOWED).and(Abilities::IN_PLACE_ALLOWED),
+            address: "fleet.lan:8883",
+            trusts: Vec::new(),
         }
     }
 
@@ -94,6 +100,7 @@ impl TestAgent {
 
     /// As another boot, or with another version.
     pub(crate) async fn hello_of(&self, world: &World, epoch: u64, boot_id: [u8; 16], agent_version: &str) {
+        let mut room = [0; 64];
         let hello = Hello {
             epoch: Epoch(epoch),
             stream: Stream(9),
@@ -115,8 +122,8 @@ impl TestAgent {
             abilities: self.abilities,
             incarnation: schema::Incarnation::ZERO,
             saved: Items::EMPTY,
-            address: "fleet.lan:8883",
-            trusts: Items::EMPTY,
+            address: self.address,
+            trusts: Items::write(self.trusts.iter().copied(), &mut room).unwrap(),
         };
         let payload = self.seal(HostTopic::Presence, &Presence::Hello(hello));
         world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
 mod agent;
+mod agent_access;
 mod api;
 mod archive;
 mod auth;

@@ -4,9 +4,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use fleet::record::{Actor, Role, Scopes};
-use fleet::{ArchiveFolder, Archives, By, Driver, Fleet, Settings};
+use fleet::{ArchiveFolder, Archives, Authority, By, Driver, Fleet, Pieces, Settings};
 use schema::Timestamp;
 use serde_json::Value;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
@@ -92,6 +93,19 @@ fn web_settings(
     }
 }
 
+fn settings(address: &str) -> Settings {
+    Settings {
+        mqtt_addresses: vec![address.to_owned()],
+        authorities: vec![vec![7; 40]],
+        timezone: "UTC".to_owned(),
+        keep: Default::default(),
+    }
+}
+
+fn pieces(folder: &Path) -> Pieces {
+    Pieces { authority: Authority::Own, ..Pieces::from(folder) }
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(AtomicU64::new(START));
@@ -100,13 +114,42 @@ impl World {
             now: Arc::new(move || Timestamp(now.load(Ordering::Relaxed))),
             random: Arc::new(random),
         };
-        let settings = Settings {
-            mqtt_addresses: vec!["fleet.lan:8883".to_owned()],
-            authorities: vec![vec![7; 40]],
-            timezone: "UTC".to_owned(),
-            keep: Default::default(),
+        Self::of(Fleet::in_memory(settings("fleet.lan:8883"), driver).unwrap(), clock)
+    }
+
+    /// A fleet in a folder, whose agents dial this address.
+    pub(crate) fn on_disk(folder: &Path, address: &str) -> Self {
+        let clock = Arc::new(AtomicU64::new(START));
+        let now = clock.clone();
+        let driver = Driver {
+            now: Arc::new(move || Timestamp(now.load(Ordering::Relaxed))),
+            random: Arc::new(random),
         };
-        let fleet = Fleet::in_memory(settings, driver).unwrap();
+        let fleet = Fleet::open(pieces(folder), settings(address), driver).unwrap();
+        let tls = folder.join("tls");
+        std::fs::create_dir_all(&tls).unwrap();
+        for name in ["ca.pem", "ca.key"] {
+            std::fs::write(tls.join(name), "a certificate, or a key").unwrap();
+        }
+        Self::of(fleet, clock)
+    }
+
+    /// The same fleet from now on with settings that name this address.
+    pub(crate) async fn move_to(&mut self, folder: &Path, address: &str) {
+        let now = self.clock.clone();
+        let driver = Driver {
+            now: Arc::new(move || Timestamp(now.load(Ordering::Relaxed))),
+            random: Arc::new(random),
+        };
+        self.fleet.clone().shutdown().await;
+        // Whatever holds the former one goes, and with it the lock on its file.
+        self.router = Router::new();
+        self.fleet = Fleet::in_memory(settings(address), driver.clone()).unwrap();
+        self.fleet = Fleet::open(pieces(folder), settings(address), driver).unwrap();
+        self.restart();
+    }
+
+    fn of(fleet: Fleet, clock: Arc<AtomicU64>) -> Self {
         let tasks = Arc::new(Mutex::new(Vec::new()));
         let refused = Arc::default();
         let archive_dir = tempfile::tempdir().unwrap();
