@@ -52,7 +52,13 @@ impl Scene {
     /// repository, whose key opens at once. `None`: a tool is not to be had right now; the skip is noted.
     #[must_use]
     pub fn start() -> Option<Self> {
-        let scene = Self::start_without_repository()?;
+        Self::start_with_agent(&tools::program("holdfast-agent"))
+    }
+
+    /// The same with another agent program.
+    #[must_use]
+    pub fn start_with_agent(program: &Path) -> Option<Self> {
+        let scene = Self::without_repository(program)?;
         let init = scene.api().ask(&scene.agent.host, "init");
         let _ = scene.api().wait_job(&init, &["succeeded"], LONG);
         scene.repository().open_at_once(&scene.storage.repository());
@@ -62,6 +68,10 @@ impl Scene {
     /// The same, without the repository.
     #[must_use]
     pub fn start_without_repository() -> Option<Self> {
+        Self::without_repository(&tools::program("holdfast-agent"))
+    }
+
+    fn without_repository(program: &Path) -> Option<Self> {
         if !tools::needs(&[Tool::RestServer, Tool::Restic018]) {
             return None;
         }
@@ -82,7 +92,8 @@ impl Scene {
         let link = Proxy::start(mqtt);
         let server = Server::start_behind(&scratch.folder("server"), mqtt, link.address);
         let host = server.api.add_host(HOST);
-        let mut agent = Agent::with_token(&scratch.folder("agent"), &host.id, &host.enroll_token);
+        let state_dir = scratch.folder("agent");
+        let mut agent = Agent::with_program(program, &state_dir, &host.id, &host.enroll_token);
         agent.start();
         server.api.wait_online(&host.id, true, SOON);
 

@@ -33,6 +33,8 @@ pub enum Tool {
     Script,
     /// A Python that has paho-mqtt.
     Paho,
+    /// The agent of an earlier state of this repository.
+    OldAgent,
 }
 
 impl Tool {
@@ -52,6 +54,7 @@ impl Tool {
             Self::Age => "age",
             Self::Script => "script",
             Self::Paho => "paho-mqtt",
+            Self::OldAgent => "old-agent",
         }
     }
 
@@ -69,6 +72,7 @@ impl Tool {
             Self::Age => Place::Installed("age", "age"),
             Self::Script => Place::Installed("script", "bsdutils"),
             Self::Paho => Place::Fetched("venv/bin/python"),
+            Self::OldAgent => Place::Fetched("old-agent/holdfast-agent"),
         }
     }
 
@@ -85,7 +89,11 @@ impl Tool {
             }),
             Place::Fetched(file) => {
                 let path = folder().join(file);
-                assert!(path.is_file(), "{} is missing: run ./test, or tools/fetch-restic", path.display());
+                assert!(
+                    path.is_file(),
+                    "{} is missing: run ./test, or tools/fetch-restic and tools/old-agent",
+                    path.display()
+                );
                 path
             }
         }

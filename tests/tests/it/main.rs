@@ -34,6 +34,7 @@ mod long_listings;
 mod lost_pieces;
 mod moved_secrets;
 mod network_cut;
+mod old_agent;
 mod on_the_box;
 mod open_pages;
 mod other_machines;

@@ -13,8 +13,10 @@ use tests::{
     wait::{self, LONG, SOON},
 };
 
-struct Maker {
-    folder: PathBuf,
+/// Makes keys, and programs that are signed with them.
+pub(crate) struct Maker {
+    /// Where.
+    pub(crate) folder: PathBuf,
 }
 
 impl Maker {
@@ -25,7 +27,7 @@ impl Maker {
     }
 
     /// The line that stands in the policy file.
-    fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         let file = format!("{name}.pem");
         let _ = self.openssl(&["genpkey", "-algorithm", "ed25519", "-out", &file]);
         let pem = self.openssl(&["pkey", "-in", &file, "-pubout"]);
@@ -33,7 +35,7 @@ impl Maker {
     }
 
     /// A program and its signature.
-    fn program(&self, name: &str, bytes: &[u8], key: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str, bytes: &[u8], key: &str) -> PathBuf {
         fs::write(self.folder.join(name), bytes).expect("a program");
         let (key, signature) = (format!("{key}.pem"), format!("{name}.sig"));
         let _ =
@@ -42,7 +44,7 @@ impl Maker {
     }
 }
 
-fn update(scene: &Scene, policy: &Path, file: &Path, more: &[&str]) -> Command {
+pub(crate) fn update(scene: &Scene, policy: &Path, file: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(&scene.agent.program);
     command.arg("update").arg(file).arg("--state-dir").arg(&scene.agent.state_dir);
     command.arg("--policy").arg(policy).args(more);
@@ -50,7 +52,7 @@ fn update(scene: &Scene, policy: &Path, file: &Path, more: &[&str]) -> Command {
 }
 
 /// What the command said, and whether it has updated.
-fn updated(command: Command) -> (String, bool) {
+pub(crate) fn updated(command: Command) -> (String, bool) {
     let done = run("holdfast-agent update", command, LONG);
     (done.output, done.status.success())
 }
