@@ -45,10 +45,18 @@ async fn without_a_session_pages_lead_to_the_sign_in_and_the_api_says_so() {
             "/login",
             "/api/openapi.json",
             "/api/setup",
-            "/api/login"
+            "/api/login",
+            "/api/standby/archive",
+            "/api/standby/succession"
         ],
         "nothing else is open to strangers"
     );
+    // These two ask for something else than a session: a standby's token, and what only the master key seals.
+    let answer = stranger.send("GET".parse().unwrap(), "/api/standby/archive", None).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "no_standby"));
+    let forged = serde_json::json!({ "statement": "AQIDBA==" });
+    let answer = stranger.send("POST".parse().unwrap(), "/api/standby/succession", Some(&forged)).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "forbidden"));
 }
 
 #[tokio::test]
