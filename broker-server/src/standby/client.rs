@@ -144,7 +144,8 @@ impl Client {
         let name = name.map_err(|error| NoAnswer::Unreachable(io::Error::other(error)))?;
         let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
         let stream = in_time(CONNECT_WITHIN, handshake).await?.map_err(|why| {
-            let is_tls = why.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            type Inner = dyn std::error::Error + Send + Sync;
+            let is_tls = why.get_ref().is_some_and(Inner::is::<rustls::Error>);
             if is_tls { NoAnswer::NotTrusted(why) } else { NoAnswer::Unreachable(why) }
         })?;
         send(stream, request, within).await

@@ -1,6 +1,5 @@
 //! What a standby keeps in its data folder.
 
-use super::ARCHIVES_KEPT;
 use anyhow::Context;
 use fleet::{ArchiveFolder, Draft, Kept, STANDBY_FOLDER, record::Secret};
 use rustix::fs::{FlockOperation, flock};
@@ -13,6 +12,8 @@ use std::{
 };
 use zeroize::Zeroizing;
 
+/// So many archives are kept, the newest ones.
+const ARCHIVES_KEPT: usize = 3;
 /// The longest token that is read, in bytes.
 const MOST_TOKEN_BYTES: u64 = 1_024;
 

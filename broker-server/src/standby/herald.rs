@@ -37,9 +37,11 @@ pub(crate) async fn tell(fleet: Fleet, url: String, beat: Beat) {
         if told != known {
             match told {
                 Some(true) => {
-                    tracing::warn!("the server whose place this one has came back, and stands still")
+                    tracing::warn!("the server whose place this one has came back, and stands still");
                 }
-                Some(false) => tracing::info!("where the former server was, this one or a later one answers"),
+                Some(false) => {
+                    tracing::info!("where the former server was, this one or a later one answers");
+                }
                 None => {}
             }
             known = told;

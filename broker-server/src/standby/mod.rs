@@ -30,10 +30,3 @@ pub use command::run as command;
 pub(crate) use herald::tell as tell_predecessor;
 pub use promote::run as promote;
 pub use serve::until_signal as serve;
-
-use std::time::Duration;
-
-/// So many archives are kept, the newest ones.
-const ARCHIVES_KEPT: usize = 3;
-/// How often a server is asked for what is new, unless somebody says otherwise.
-const EVERY: Duration = Duration::from_secs(300);

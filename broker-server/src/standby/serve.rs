@@ -1,7 +1,6 @@
 //! `serve --follow`: the life of a standby.
 
 use super::{
-    EVERY,
     client::{self, Client},
     folder::{Following, StandbyFolder},
     follow::Follower,
@@ -16,9 +15,12 @@ use crate::{
 use anyhow::Context;
 use fleet::{Pieces, Stand};
 use rustix::process::Signal;
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{signal::unix::SignalKind, sync::watch};
 use web::TrustedProxies;
+
+/// How often a server is asked for what is new, unless somebody says otherwise.
+const EVERY: Duration = Duration::from_secs(300);
 
 /// Follows until SIGTERM or SIGINT, or until `promote` takes over.
 pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> anyhow::Result<()> {
