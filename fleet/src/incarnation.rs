@@ -6,9 +6,7 @@
 
 use crate::op::Op;
 use crate::record::Restoration;
-use crate::record::meta::{
-    LostSpan, META_INCARNATION, META_LOST, META_RESTORATION, META_SUCCEEDED, Meta,
-};
+use crate::record::meta::{LostSpan, META_INCARNATION, META_LOST, META_RESTORATION, META_SUCCEEDED, Meta};
 use crate::refused::StoreError;
 use crate::store::{LINK_STATES, META, Reads, Span};
 use schema::{Incarnation, Timestamp};

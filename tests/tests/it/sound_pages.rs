@@ -405,7 +405,7 @@ fn the_first_pages_are_sound_too() {
     if !tools::needs(&[Tool::Chromium, Tool::Chromedriver]) {
         return;
     }
-    let scratch = tests::scratch::Scratch::new();
+    let scratch = Scratch::new();
     let server = Server::start(&scratch.folder("server"));
     let browser = Browser::start();
     let mut look = Look::new(&browser, server.base());

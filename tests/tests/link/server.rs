@@ -5,7 +5,7 @@ use crate::wire::Down;
 use fleet::record::{Actor, CredentialsInput, Group, Predecessor, Schedule, Secret};
 use fleet::{
     ArchiveKey, ArchiveOpener, By, DrawnIdentity, Driver, Fleet, FleetState, Handled, Heard, Promotion,
-    Settings,
+    RestoreAs, Settings,
 };
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
@@ -198,7 +198,7 @@ impl Server {
             let url = "http://127.0.0.1:1".to_owned();
             let predecessor = Predecessor { url, authority: None, plain: false };
             let promotion = Promotion { predecessor, recipient: "age1x".to_owned() };
-            fleet::promote(from, opener, &to, driver, &promotion).expect("a server");
+            fleet::promote(from, opener, &to, (driver, RestoreAs::default()), &promotion).expect("a server");
         } else {
             fleet::restore(from, opener, &to, driver).expect("a server");
         }
