@@ -297,7 +297,7 @@ fn is_what_was_saved(restic: Tool) {
         let tops: Vec<_> =
             fs::read_dir(&target).expect("a folder").map(|it| it.expect("one").path()).collect();
         let top = target.join(lab.sources.file_name().expect("a name"));
-        assert_eq!(tops, [top.clone()], "{format}: all lies in the folder that was asked for");
+        assert_eq!(tops, std::slice::from_ref(&top), "{format}: all lies in the folder that was asked for");
         let got = tree(&top);
         for (name, is) in &saved {
             assert!(got.get(name) == Some(is), "{format}: {}", String::from_utf8_lossy(name));
