@@ -59,8 +59,6 @@ fn judge(bound: &[Fingerprint], found: &[Fingerprint], is_used: bool) -> Fits {
         _ if found.starts_with(bound) => Fits::Same,
         // A retirement was written down, and the server was ended before the files followed.
         [only] if found.get(1) == Some(only) => Fits::Same,
-        // The files of the next one are gone: agents trust the present one as before, and are told of another next one.
-        [present, _next] if found == [*present] => Fits::Same,
         _ if !is_used => Fits::Unused,
         [first, ..] => Fits::Other(bound.iter().find(|it| !found.contains(it)).copied().unwrap_or(*first)),
     }
@@ -109,7 +107,7 @@ pub(crate) fn bind(op: &mut Op<'_, '_>, found: &[Vec<u8>], is_accepted: bool) ->
     let fingerprints: Vec<Fingerprint> = found.iter().map(|it| fingerprint(it)).collect();
     let fits = check(op.tx, &fingerprints, is_accepted)?;
     let before = bound(op.tx)?;
-    if fits == Fits::Same && fingerprints.get(1) == before.first() && !before.is_empty() {
+    if fits == Fits::Same && !fingerprints.starts_with(&before) {
         // The present one is retired already.
         return Ok(());
     }
@@ -231,7 +229,7 @@ mod tests {
             ("the next was made, not written down", &[a], &[a, b], Fits::Same),
             ("the present is retired, its files are left", &[b], &[a, b], Fits::Same),
             ("another one", &[a], &[c], Fits::Other(a)),
-            ("the files of the next are lost", &[a, b], &[a], Fits::Same),
+            ("the next is lost, with which machines were enrolled", &[a, b], &[a], Fits::Other(b)),
             ("the present is lost", &[a, b], &[b], Fits::Other(a)),
             ("another next", &[a, b], &[a, c], Fits::Other(b)),
         ];

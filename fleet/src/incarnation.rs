@@ -6,7 +6,9 @@
 
 use crate::op::Op;
 use crate::record::Restoration;
-use crate::record::meta::{LostSpan, META_INCARNATION, META_LOST, META_RESTORATION, META_SUCCEEDED, Meta};
+use crate::record::meta::{
+    LostSpan, META_INCARNATION, META_LOST, META_PREDECESSOR, META_RESTORATION, META_SUCCEEDED, Meta,
+};
 use crate::refused::StoreError;
 use crate::store::{LINK_STATES, META, Reads, Span};
 use schema::{Incarnation, Timestamp};
@@ -63,6 +65,9 @@ pub(crate) fn begin_anew(
     op.tx.put(&META, &META_INCARNATION.to_owned(), &Meta::Incarnation(incarnation))?;
     // It is the one that counts from now on, as far as nobody says otherwise.
     op.tx.remove(&META, &META_SUCCEEDED.to_owned())?;
+    // Whose place the server of the archive once had is no longer told: where that was, that server itself may be now, and a
+    // copy that somebody only looks at would make it stand still.
+    op.tx.remove(&META, &META_PREDECESSOR.to_owned())?;
     let mut spans = lost(op.tx)?;
     spans.push(LostSpan { known_until, restored_at, is_salvage });
     if let [first, second, rest @ ..] = spans.as_slice()

@@ -65,10 +65,13 @@ pub(super) enum ClientError {
 pub(super) enum NoAnswer {
     #[error("{0}")]
     Unreachable(io::Error),
+    /// Something takes the connection, and says nothing.
+    #[error("it took the connection, and did not answer in time")]
+    Silent,
     /// Something answers, whose certificate is not believed.
     #[error("{0}")]
     NotTrusted(io::Error),
-    #[error("it did not answer in time")]
+    #[error("no connection within ten seconds")]
     TooLate,
 }
 
@@ -137,13 +140,14 @@ impl Client {
             request.headers_mut().insert(header::HOST, host);
         }
         let connecting = TcpStream::connect((self.host.as_str(), self.port));
-        let stream = in_time(CONNECT_WITHIN, connecting).await?.map_err(NoAnswer::Unreachable)?;
+        let connected = tokio::time::timeout(CONNECT_WITHIN, connecting).await;
+        let stream = connected.map_err(|_| NoAnswer::TooLate)?.map_err(NoAnswer::Unreachable)?;
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else { return send(stream, request, within).await };
         let name = ServerName::try_from(self.host.clone());
         let name = name.map_err(|error| NoAnswer::Unreachable(io::Error::other(error)))?;
         let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
-        let stream = in_time(CONNECT_WITHIN, handshake).await?.map_err(|why| {
+        let stream = answer_of(CONNECT_WITHIN, handshake).await?.map_err(|why| {
             type Inner = dyn std::error::Error + Send + Sync;
             let is_tls = why.get_ref().is_some_and(Inner::is::<rustls::Error>);
             if is_tls { NoAnswer::NotTrusted(why) } else { NoAnswer::Unreachable(why) }
@@ -152,8 +156,9 @@ impl Client {
     }
 }
 
-async fn in_time<T>(within: Duration, of: impl Future<Output = T>) -> Result<T, NoAnswer> {
-    tokio::time::timeout(within, of).await.map_err(|_| NoAnswer::TooLate)
+/// What comes over a connection that stands.
+async fn answer_of<T>(within: Duration, of: impl Future<Output = T>) -> Result<T, NoAnswer> {
+    tokio::time::timeout(within, of).await.map_err(|_| NoAnswer::Silent)
 }
 
 async fn send(
@@ -170,7 +175,7 @@ async fn send(
             tracing::debug!(%error, "a connection to another server ended early");
         }
     });
-    in_time(within, sender.send_request(request)).await?.map_err(failed)
+    answer_of(within, sender.send_request(request)).await?.map_err(failed)
 }
 
 fn config(authority: Option<&str>) -> Result<ClientConfig, ClientError> {

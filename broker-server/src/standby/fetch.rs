@@ -8,7 +8,11 @@ use super::{
 use crate::platform;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
-use fleet::{About, ArchiveError, ArchiveOpener, Contents, archive_name, check_archive, record::Secret};
+use data_encoding::HEXLOWER;
+use fleet::{
+    About, ArchiveError, ArchiveOpener, Contents, archive_name, check_archive,
+    record::{Fingerprint, Secret},
+};
 use futures_util::StreamExt as _;
 use hyper::body::Incoming;
 use schema::Timestamp;
@@ -82,7 +86,17 @@ impl Fetch<'_> {
         }
     }
 
+    /// What failed is not left behind: it would take the room of the next one.
     async fn take(&self, answer: Response<Incoming>) -> Result<Fetched, Trouble> {
+        self.folder.remove_incoming();
+        let taken = self.take_in(answer).await;
+        if taken.is_err() {
+            self.folder.remove_incoming();
+        }
+        taken
+    }
+
+    async fn take_in(&self, answer: Response<Incoming>) -> Result<Fetched, Trouble> {
         let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let mark = text(header::ETAG).map(str::to_owned);
         let bytes = text(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
@@ -100,9 +114,17 @@ impl Fetch<'_> {
         let (from, identity) = (path, self.identity.clone());
         let checked = tokio::task::spawn_blocking(move || check(&from, identity)).await;
         let found = checked.map_err(|error| Trouble::Disk(error.to_string()))?;
-        let about = found.map_err(|error| Trouble::of_archive(&error))?.about;
+        let (Contents { about, .. }, server) = found.map_err(|error| Trouble::of_archive(&error))?;
+        let known = self.folder.server().map_err(|error| Trouble::Disk(format!("{error:#}")))?;
+        if known.as_ref().is_some_and(|known| *known != HEXLOWER.encode(&server)) {
+            return Err(Trouble::OtherServer);
+        }
         if about.incarnation < self.incarnation {
             return Err(Trouble::Older { came: about.incarnation, have: self.incarnation });
+        }
+        if known.is_none() {
+            let put = self.folder.put_server(&HEXLOWER.encode(&server));
+            put.map_err(|error| Trouble::Disk(format!("{error:#}")))?;
         }
         let name = archive_name(Timestamp(about.made_at_ms));
         self.folder.keep(&name).map_err(|error| Trouble::of_archive(&error))?;
@@ -110,7 +132,7 @@ impl Fetch<'_> {
     }
 }
 
-fn check(path: &PathBuf, identity: Secret) -> Result<Contents, ArchiveError> {
+fn check(path: &PathBuf, identity: Secret) -> Result<(Contents, Fingerprint), ArchiveError> {
     let file = File::open(path).map_err(|why| ArchiveError::File { path: path.clone(), why })?;
     check_archive(BufReader::with_capacity(1 << 20, file), &ArchiveOpener::Identities(identity))
 }

@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 
 /// So many archives are kept, the newest ones.
 const ARCHIVES_KEPT: usize = 3;
+/// What stands before the name of an archive that is later than one which came after it: the server's clock was set back, or
+/// somebody sends what is old.
+const SET_ASIDE: &str = "set-aside-";
 /// The longest token that is read, in bytes.
 const MOST_TOKEN_BYTES: u64 = 1_024;
 
@@ -106,6 +109,30 @@ impl StandbyFolder {
         }
     }
 
+    /// Which server's archives are here, as a digest; `None` = none came yet.
+    pub(super) fn server(&self) -> anyhow::Result<Option<String>> {
+        let path = self.path.join("server");
+        match fs::read_to_string(&path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(|text| Some(text.trim().to_owned())).with_context(|| path.display().to_string()),
+        }
+    }
+
+    /// Writes that down: archives of another one are not kept.
+    pub(super) fn put_server(&self, digest: &str) -> anyhow::Result<()> {
+        write(&self.path.join("server"), digest.as_bytes())
+    }
+
+    /// Removes what came and was not kept.
+    pub(super) fn remove_incoming(&self) {
+        match fs::remove_file(self.incoming()) {
+            Err(why) if why.kind() != ErrorKind::NotFound => {
+                tracing::warn!(path = %self.incoming().display(), %why, "what came can't be removed");
+            }
+            _ => {}
+        }
+    }
+
     /// Where what comes is written until it is checked.
     pub(super) fn incoming(&self) -> PathBuf {
         self.path.join("archives/incoming")
@@ -125,12 +152,35 @@ impl StandbyFolder {
         // What has a later name came before: the server's clock was set back since.
         let (later, older): (Vec<Kept>, Vec<Kept>) =
             folder.list()?.into_iter().partition(|kept| kept.name.as_str() > name);
-        let beyond = older.iter().skip(ARCHIVES_KEPT).chain(&later);
-        for kept in beyond {
+        for kept in &later {
+            let (from, to) =
+                (folder.path.join(&kept.name), folder.path.join(format!("{SET_ASIDE}{}", kept.name)));
+            tracing::warn!(name, later = kept.name, to = %to.display(), "an older archive came: a later one is set aside");
+            fs::rename(&from, to).map_err(|why| fleet::ArchiveError::File { path: from, why })?;
+        }
+        for kept in older.iter().skip(ARCHIVES_KEPT) {
             let path = folder.path.join(&kept.name);
             fs::remove_file(&path).map_err(|why| fleet::ArchiveError::File { path, why })?;
         }
+        self.remove_set_aside().map_err(failed)?;
         Ok(older.into_iter().take(ARCHIVES_KEPT).collect())
+    }
+}
+
+impl StandbyFolder {
+    /// Of those set aside the last ones stay.
+    fn remove_set_aside(&self) -> io::Result<()> {
+        let folder = self.archives().path;
+        let mut aside = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            let name = entry?.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(SET_ASIDE)) {
+                aside.push(name);
+            }
+        }
+        aside.sort();
+        let beyond = aside.len().saturating_sub(ARCHIVES_KEPT);
+        aside.iter().take(beyond).try_for_each(|name| fs::remove_file(folder.join(name)))
     }
 }
 
@@ -194,5 +244,7 @@ mod tests {
         fs::write(folder.incoming(), b"x").unwrap();
         assert_eq!(names(folder.keep(&name(4)).unwrap()), [name(4), name(3), name(2)]);
         assert_eq!(names(folder.archives().list().unwrap()), [name(4), name(3), name(2)]);
+        let aside = data_dir.path().join("standby/archives").join(format!("{SET_ASIDE}{}", name(9)));
+        assert!(aside.exists(), "nothing later is lost by one answer");
     }
 }

@@ -126,7 +126,8 @@ impl Follower {
         let path = self.folder.archives().path.join(&kept.name);
         let file = File::open(&path).map_err(|why| fleet::ArchiveError::File { path, why })?;
         let opener = ArchiveOpener::Identities(self.identity.clone());
-        Ok(check_archive(BufReader::with_capacity(1 << 20, file), &opener)?.about)
+        let (found, _) = check_archive(BufReader::with_capacity(1 << 20, file), &opener)?;
+        Ok(found.about)
     }
 
     /// Asks once; returns how long to wait until the next time.
@@ -145,12 +146,15 @@ impl Follower {
             incarnation,
         };
         let tried = fetch.run().await;
-        let kept = self.folder.archives().list().map_or(0, |kept| kept.len());
+        let all = self.folder.archives().list().unwrap_or_default();
         let now = clock::now();
         let mut standing = self.standing_now();
-        standing.kept = kept;
-        if kept == 0 {
-            // Somebody has removed what was here.
+        standing.kept = all.len();
+        let is_there = |(about, bytes): &(About, u64)| {
+            all.iter().any(|kept| kept.at.0 / 1_000 == about.made_at_ms / 1_000 && kept.bytes == *bytes)
+        };
+        if !standing.newest.as_ref().is_some_and(is_there) {
+            // Somebody has removed or altered what was here: it is asked for anew.
             (standing.newest, standing.mark) = (None, None);
         }
         standing.busy = if matches!(tried, Ok(Fetched::Busy)) { standing.busy + 1 } else { 0 };

@@ -16,7 +16,7 @@ use crate::{
 };
 use anyhow::Context;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use fleet::{
     ArchiveOpener, DATA_FILE, Driver, Pieces, Promotion, RestoreAs, Restored, Stand, promote,
     record::{Predecessor, Secret},
@@ -134,10 +134,10 @@ async fn answers(following: &Following) -> anyhow::Result<bool> {
     let client = Client::new(&following.url, following.authority.as_deref(), following.plain)?;
     let request = Request::get("/healthz").body(Body::empty())?;
     Ok(match client.ask(request, ANSWER_WITHIN).await {
-        // A proxy in front of a server that is gone answers, too, with an error.
-        Ok(answer) => answer.status().is_success(),
-        // It may well be the server, whose certificate was replaced.
-        Err(NoAnswer::NotTrusted(_)) => true,
+        // A proxy in front of a server that is gone answers, too, with one of these; all else may well be the server.
+        Ok(answer) => !matches!(answer.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
+        // So may one whose certificate was replaced, or that is too busy to answer.
+        Err(NoAnswer::NotTrusted(_) | NoAnswer::Silent) => true,
         Err(NoAnswer::Unreachable(_) | NoAnswer::TooLate) => false,
     })
 }
@@ -147,12 +147,13 @@ async fn take_over(data_dir: &Path, folder: &StandbyFolder) -> anyhow::Result<Lo
     if let Some(lock) = folder.lock()? {
         return Ok(lock);
     }
-    match control::ask(data_dir, &Ask::HandOver).await {
-        Ok(Some(Answer::HandedOver) | None) => {}
-        Ok(Some(Answer::Refused(why))) => anyhow::bail!(why),
-        Ok(Some(_)) => anyhow::bail!(control::OTHER_VERSION),
+    match tokio::time::timeout(END_WITHIN, control::ask(data_dir, &Ask::HandOver)).await {
+        Ok(Ok(Some(Answer::HandedOver) | None)) => {}
+        Ok(Ok(Some(Answer::Refused(why)))) => anyhow::bail!(why),
+        Ok(Ok(Some(_))) => anyhow::bail!(control::OTHER_VERSION),
         // It ended while it was asked.
-        Err(error) => tracing::debug!(%error, "the standby did not answer"),
+        Ok(Err(error)) => tracing::debug!(%error, "the standby did not answer"),
+        Err(_) => tracing::debug!("the standby hangs"),
     }
     let waiting = async {
         loop {

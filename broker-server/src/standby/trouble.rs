@@ -28,6 +28,8 @@ pub(super) enum Trouble {
     Newer(String),
     /// What came is of an older copy of the server.
     Older { came: u64, have: u64 },
+    /// What came is another server's than what is here.
+    OtherServer,
     /// It does not fit on the disk.
     Full { bytes: u64, left: u64 },
     /// It could not be written or read here.
@@ -49,6 +51,7 @@ impl Trouble {
             Self::Damaged(_) => "damaged",
             Self::Newer(_) => "newer",
             Self::Older { .. } => "older",
+            Self::OtherServer => "other_server",
             Self::Full { .. } => "disk_full",
             Self::Disk(_) => "disk",
         }
@@ -93,6 +96,10 @@ impl fmt::Display for Trouble {
             Self::Older { came, have } => write!(
                 f,
                 "what the server sends is of an older copy (incarnation {came}) than what is here (incarnation {have}): it is not kept"
+            ),
+            Self::OtherServer => f.write_str(
+                "what comes is of another server than what is here, and is not kept: look where the URL leads; to follow that one, \
+                 give the standby an empty folder",
             ),
             Self::Full { bytes, left } => {
                 write!(f, "the archive has {bytes} bytes, and {left} are left on the disk: make room")

@@ -102,12 +102,14 @@ pub fn promote(
     restore_into(archive, opener, data_dir, (driver, wish), Some(promotion))
 }
 
-/// Whether an archive is one of which a server can be made: all that a restore looks at before it writes anything.
-pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<Contents, ArchiveError> {
+/// Whether an archive is one of which a server can be made: all that a restore looks at before it writes anything. Beside
+/// what it holds, what tells its server from others, for as long as that has its master key.
+pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<(Contents, Fingerprint), ArchiveError> {
     let mut fits = Fits::default();
     let found = walk(from, opener, &mut fits)?;
+    let server = fingerprint(fits.key_check.as_deref().unwrap_or_default());
     fits.judge()?;
-    Ok(found)
+    Ok((found, server))
 }
 
 fn restore_into(

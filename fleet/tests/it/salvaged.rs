@@ -201,6 +201,13 @@ fn check_rows(original: &Original, salvaged: &Salvaged, found: &Rows) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_damaged_a_salvage_gives_what_serves_or_says_why_not() {
+    // redb panics over many of these files, which is caught; the trace of each would cost more than the rest.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.location().is_some_and(|at| at.file().contains("/redb-")) {
+            usual(info);
+        }
+    }));
     let original = Original::make().await;
     let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
     let mut roll = |below: usize| {
