@@ -146,7 +146,8 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 23] = [
+const LEADS: [(&str, &str); 24] = [
+    ("/archives/standbys", "/archives"),
     ("/refused-connections/{host}/{enrolled_at}", "/refused-connections"),
     ("/hosts", "/"),
     ("/hosts/{host}/enroll-token", "/hosts/{host}/enrol"),
