@@ -191,10 +191,19 @@ impl Browser {
         let _ = self.try_ask(&format!("element/{}/click", element.0), Some(&json!({})));
     }
 
-    /// Clicks.
+    /// Clicks. What lies below a bar that stays at the edge of the window is scrolled to first, as a person would.
     #[track_caller]
     pub fn click(&self, element: &Element) {
-        self.ask(&format!("element/{}/click", element.0), &json!({}));
+        let click = format!("element/{}/click", element.0);
+        match self.try_ask(&click, Some(&json!({}))) {
+            Err(error) if error.contains("click intercepted") => {
+                let element = json!({ "element-6066-11e4-a52e-4f735466cecf": element.0 });
+                let script = "arguments[0].scrollIntoView({ block: 'nearest' })";
+                self.ask("execute/sync", &json!({ "script": script, "args": [element] }));
+                self.ask(&click, &json!({}));
+            }
+            clicked => drop(clicked.unwrap_or_else(|error| panic!("{click}: {error}"))),
+        }
     }
 
     /// Writes into a field, in place of what stands there.
