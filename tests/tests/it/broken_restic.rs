@@ -52,7 +52,7 @@ fn a_flood_of_output_is_cut_and_the_page_stays_usable() {
     let Some(mut scene) = Scene::start() else { return };
     scene.run_with(&passing_for_restic(&scene, "flood", FLOOD));
     let job = scene.api().ask(scene.host(), "check");
-    let ended = scene.api().wait_end(&job, 3 * LONG);
+    let ended = scene.api().wait_end(&job, 4 * LONG);
     assert_eq!((&ended["state"], &ended["exit_code"]), (&json!("failed"), &json!(1)), "{ended}");
     assert_eq!(ended["class"], "other", "{ended}");
     assert!(text(&ended["error"]).contains("the end of it"), "{ended}");
