@@ -228,4 +228,19 @@ mod tests {
         let lines = audit.items.iter().filter(|line| line.action == AuditAction::ServerSuperseded);
         assert_eq!(lines.count(), 1);
     }
+
+    #[tokio::test]
+    async fn whose_place_a_server_had_is_forgotten_when_it_is_made_anew() {
+        let fleet = fleet();
+        let former = Predecessor { url: "https://former".to_owned(), authority: None, plain: false };
+        let put = fleet.write(By::system(), move |op| {
+            Ok(op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(former.clone()))?)
+        });
+        put.await.unwrap();
+        assert!(fleet.statement("").unwrap().is_some());
+        let anew =
+            fleet.write(By::system(), |op| Ok(incarnation::begin_anew(op, NOW, Incarnation::ZERO, false)?));
+        let _ = anew.await.unwrap();
+        assert!(fleet.statement("").unwrap().is_none(), "a copy that was restored stops nobody");
+    }
 }
