@@ -217,7 +217,9 @@ async fn whatever_is_damaged_a_salvage_gives_what_serves_or_says_why_not() {
         (dice >> 16) as usize % below
     };
     let (mut served, mut refused) = (0, 0);
-    for case in 0..200 {
+    // The long storms run: all of them.
+    let cases = if std::env::var_os("HOLDFAST_STORM_ROUNDS").is_some() { 500 } else { 60 };
+    for case in 0..cases {
         let len = original.file.len();
         let from = original.damaged("from", |file| match case % 5 {
             0 => file[roll(len)] ^= 1 << roll(8),
@@ -256,7 +258,7 @@ async fn whatever_is_damaged_a_salvage_gives_what_serves_or_says_why_not() {
         }
         let _ = fs::remove_dir_all(&to);
     }
-    assert!(served > 140 && refused < 60, "{served} served, {refused} refused");
+    assert!(served * 10 > cases * 7, "{served} served, {refused} refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,8 +19,9 @@ const AXE: &str = include_str!("../../vendor/axe-core/axe.min.js");
 const NARROW: u32 = 360;
 const DESK: u32 = 1280;
 
-/// What axe-core finds that matters: the rule, where, and what it says.
-fn axe(browser: &Browser) -> Vec<String> {
+/// What axe-core finds that matters: the rule, where, and what it says. The themes differ in colours alone: in the dark
+/// one, only what is about colours is asked again.
+fn axe(browser: &Browser, theme: Theme) -> Vec<String> {
     // The ground of the rail is drawn as a gradient of flat colours, against which axe measures no contrast: here each part
     // gets its own.
     let _ = browser.run(
@@ -31,42 +32,48 @@ fn axe(browser: &Browser) -> Vec<String> {
     if browser.run("return typeof axe === 'undefined'") == true {
         let _ = browser.run(AXE);
     }
-    let found = browser.run_async(
+    let rules = match theme {
+        Theme::Light => "{}",
+        Theme::Dark => "{runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block']}}",
+    };
+    let found = browser.run_async(&format!(
         "const done = arguments[arguments.length - 1];
-         axe.run(document, {resultTypes: ['violations']}).then(
-           (found) => done({violations: found.violations.map((v) => ({
+         axe.run(document, {{resultTypes: ['violations'], ...{rules}}}).then(
+           (found) => done({{violations: found.violations.map((v) => ({{
              id: v.id, impact: v.impact,
-             nodes: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 200) + ' ' + n.failureSummary)}))}),
-           (error) => done({failed: String(error)}))",
-    );
+             nodes: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 200) + ' ' + n.failureSummary)}}))}}),
+           (error) => done({{failed: String(error)}}))"
+    ));
     let violations = found["violations"].as_array().unwrap_or_else(|| panic!("axe: {found}"));
     let matters = |violation: &&Value| matches!(violation["impact"].as_str(), Some("serious" | "critical"));
     violations.iter().filter(matters).map(ToString::to_string).collect()
 }
 
 /// All that is wrong with what is shown now, at the width of a phone and of a desk.
-fn faults_as_shown(browser: &Browser) -> Vec<String> {
+fn faults_as_shown(browser: &Browser, theme: Theme) -> Vec<String> {
     let mut all = Vec::new();
     for width in [NARROW, DESK] {
         browser.size(width);
         if browser.overflows() {
             all.push(format!("is wider than {width} px"));
         }
-        all.extend(axe(browser).into_iter().map(|found| format!("{width} px: {found}")));
+        all.extend(axe(browser, theme).into_iter().map(|found| format!("{width} px: {found}")));
     }
     all
 }
 
 /// All that is wrong with the page that is shown, its dialogs, and what it loaded.
-fn faults(browser: &Browser, base: &str) -> Vec<String> {
-    let mut faults = faults_as_shown(browser);
+fn faults(browser: &Browser, base: &str, theme: Theme) -> Vec<String> {
+    let mut faults = faults_as_shown(browser, theme);
     let dialogs =
         browser.run("return document.querySelectorAll('dialog').length").as_u64().unwrap_or_default();
     for number in 0..dialogs {
         let title = browser.run(&format!(
             "const dialog = document.querySelectorAll('dialog')[{number}]; dialog.showModal(); return dialog.id"
         ));
-        faults.extend(faults_as_shown(browser).into_iter().map(|fault| format!("dialog {title}: {fault}")));
+        faults.extend(
+            faults_as_shown(browser, theme).into_iter().map(|fault| format!("dialog {title}: {fault}")),
+        );
         let _ = browser.run(&format!("document.querySelectorAll('dialog')[{number}].close()"));
     }
     let loaded = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)");
@@ -120,7 +127,7 @@ impl<'b> Look<'b> {
 
     /// Looks at what is shown, in one theme.
     fn here(&mut self, name: &str, theme: Theme) {
-        let mut faults = faults(self.browser, &self.base);
+        let mut faults = faults(self.browser, &self.base, theme);
         faults.extend(self.browser.console().into_iter().filter_map(|(level, said)| {
             // The browser itself writes down the status of a page that is not there.
             let is_expected = name.contains("no-such-page") && said.contains("404");
@@ -422,7 +429,7 @@ fn the_first_pages_are_sound_too() {
          document.querySelector('h1').style.color = 'oklch(0.88 0 0)';
          document.querySelector('h1').style.minWidth = '2000px'",
     );
-    let found = faults(&browser, &server.base()).join("\n");
+    let found = faults(&browser, &server.base(), Theme::Light).join("\n");
     for wanted in ["image-alt", "color-contrast", "is wider than 360 px"] {
         assert!(found.contains(wanted), "{wanted}: {found}");
     }
