@@ -110,7 +110,7 @@ pub use addresses::{AddressUse, Dependent, MOST_LISTED};
 pub use archive::{
     ARCHIVE_PARTS, About, ArchiveError, ArchiveFolder, ArchiveKey, ArchiveKeyFacts, ArchiveOpener,
     ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Contents, DrawnIdentity, Kept, MadeAside,
-    NoArchive, Parts, Promotion, RestoreAs, Restored, archive_name, check_archive, check_recipient,
+    NoArchive, Parts, Promotion, RestoreAs, Restored, archive_name, check_archive, check_recipient, is_drawn,
     look_through, new_identity, promote, recipient_of, restore, restore_as,
 };
 pub use authority::AuthorityUse;

@@ -4,8 +4,9 @@
 //! cargo build --release && cargo bench -p tests --bench archive
 //! ```
 //!
-//! An archive is written, read back and opened, with each of its rows decoded: once for a recipient, once for a passphrase,
-//! which takes 128 MiB for half a second twice by itself (scrypt). Pages are asked for all the time, one after the other over
+//! An archive is written, read back and opened, with each of its rows decoded: for a recipient, for a passphrase as the
+//! page offers it, and for one that somebody has made up, which takes 128 MiB for half a second twice by itself (scrypt, as
+//! whoever guesses has to). Pages are asked for all the time, one after the other over
 //! one kept connection, each 20 ms after the one before has come. Memory is what the process has at most (`VmHWM`), beside
 //! what it had while only pages were asked for.
 //! The data folder is made first (minutes), or taken from HOLDFAST_SEEDED.
@@ -51,7 +52,8 @@ fn main() {
 
     for (name, key) in [
         ("for a recipient", json!({"recipients": [identity]})),
-        ("for a passphrase", json!({"passphrase": "correct horse battery staple"})),
+        ("for a passphrase that was offered", json!({"passphrase": "k7fp-22aa-bcde-fghi-jklm-nopq"})),
+        ("for a passphrase of one's own", json!({"passphrase": "correct horse battery staple"})),
     ] {
         // A change of the key makes one at once.
         let _ = server.api.put("/api/archives/key", &key);

@@ -3,11 +3,17 @@
 use super::error::ArchiveError;
 use crate::record::Secret;
 use age::secrecy::SecretString;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::iter;
 
-/// scrypt's cost, as its logarithm: 128 MiB of memory and about half a second, to write an archive and for each guess.
+/// scrypt's cost, as its logarithm: 128 MiB of memory and about half a second, to write an archive and for each guess. It
+/// is what OWASP asks for at least.
 const LOG_N: u8 = 17;
+/// The same for a passphrase that was drawn, which nobody can guess at any cost: 32 MiB.
+const LOG_N_DRAWN: u8 = 15;
+/// How many groups of how many characters a drawn passphrase has, and how many different ones at least.
+const DRAWN: (usize, usize, usize) = (6, 4, 10);
 /// The highest cost that is worked through to open one: 4 GiB of memory.
 const MOST_LOG_N: u8 = 22;
 
@@ -62,6 +68,18 @@ pub fn recipient_of(text: &str) -> Result<String, ArchiveError> {
     all.first().map(|identity| identity.to_public().to_string()).ok_or(ArchiveError::Identity)
 }
 
+/// Whether a passphrase looks drawn, as Holdfast offers them: 120 bits in letters and digits of base32.
+#[must_use]
+pub fn is_drawn(passphrase: &str) -> bool {
+    let (groups, length, different) = DRAWN;
+    let is_base32 = |c: char| c.is_ascii_lowercase() || ('2'..='7').contains(&c);
+    let found: Vec<&str> = passphrase.split('-').collect();
+    let all: BTreeSet<char> = passphrase.chars().collect();
+    found.len() == groups
+        && found.iter().all(|group| group.len() == length && group.chars().all(is_base32))
+        && all.len() > different
+}
+
 fn secret(secret: &Secret) -> SecretString {
     SecretString::from(secret.expose().to_owned())
 }
@@ -76,14 +94,14 @@ fn recipient(text: &str) -> Result<age::x25519::Recipient, ArchiveError> {
 }
 
 impl ArchiveKey {
-    /// Encrypts what is written into the result; [`age::stream::StreamWriter::finish`] ends it. Takes half a second for
-    /// a passphrase.
+    /// Encrypts what is written into the result; [`age::stream::StreamWriter::finish`] ends it. Takes up to half a second
+    /// for a passphrase.
     pub(super) fn seal<W: Write>(&self, to: W) -> Result<age::stream::StreamWriter<W>, ArchiveError> {
         let failed = |error: age::EncryptError| ArchiveError::Write(std::io::Error::other(error.to_string()));
         let encryptor = match self {
             Self::Passphrase(passphrase) => {
                 let mut recipient = age::scrypt::Recipient::new(secret(passphrase));
-                recipient.set_work_factor(LOG_N);
+                recipient.set_work_factor(if is_drawn(passphrase.expose()) { LOG_N_DRAWN } else { LOG_N });
                 age::Encryptor::with_recipients(iter::once(&recipient as &dyn age::Recipient))
                     .map_err(failed)?
             }
@@ -98,7 +116,7 @@ impl ArchiveKey {
 }
 
 impl ArchiveOpener {
-    /// Decrypts what is read from the result. Takes half a second for a passphrase.
+    /// Decrypts what is read from the result. Takes up to half a second for a passphrase.
     pub(super) fn open<R: Read>(&self, from: R) -> Result<impl Read, ArchiveError> {
         let decryptor = age::Decryptor::new(from).map_err(ArchiveError::from_age)?;
         let opened = match self {
@@ -125,4 +143,26 @@ fn identities(text: &str) -> Result<Vec<age::x25519::Identity>, ArchiveError> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let all = lines.map(str::parse).collect::<Result<Vec<_>, _>>().map_err(|_| ArchiveError::Identity)?;
     if all.is_empty() { Err(ArchiveError::Identity) } else { Ok(all) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawn_passphrase_is_told_from_a_made_up_one() {
+        assert!(is_drawn("k7fp-22aa-bcde-fghi-jklm-nopq"));
+        for made_up in [
+            "a few words in a row",
+            "k7fp-22aa-bcde-fghi-jklm",
+            "k7fp-22aa-bcde-fghi-jklm-nop",
+            "k7fp-22aa-bcde-fghi-jklm-nopQ",
+            "k7fp-22aa-bcde-fghi-jklm-nop1",
+            "aaaa-bbbb-cccc-dddd-eeee-ffff",
+            "k7fp22aabcdefghijklmnopq",
+            "",
+        ] {
+            assert!(!is_drawn(made_up), "{made_up}");
+        }
+    }
 }

@@ -40,7 +40,9 @@ pub use about::About;
 pub use error::{ARCHIVE_PARTS, ArchiveError};
 pub use folder::{ArchiveFolder, Kept, MadeAside, archive_name};
 pub use keeper::{ArchiveState, ArchiveStatus, Archives, NoArchive, Parts};
-pub use key::{ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient, new_identity, recipient_of};
+pub use key::{
+    ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient, is_drawn, new_identity, recipient_of,
+};
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
 pub use restore::{Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as};

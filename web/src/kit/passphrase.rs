@@ -88,6 +88,7 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.expose().split('-').map(str::len).collect::<Vec<_>>(), [4; 6]);
         assert_eq!(passphrase_objection(one.expose()), None);
+        assert!(fleet::is_drawn(one.expose()));
     }
 
     #[test]
