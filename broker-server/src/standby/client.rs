@@ -68,6 +68,9 @@ pub(super) enum NoAnswer {
     /// Something takes the connection, and says nothing.
     #[error("it took the connection, and did not answer in time")]
     Silent,
+    /// What answers speaks something else.
+    #[error("it answers something that is not HTTP")]
+    NotHttp,
     /// Something answers, whose certificate is not believed.
     #[error("{0}")]
     NotTrusted(io::Error),
@@ -166,7 +169,10 @@ async fn send(
     request: Request<Body>,
     within: Duration,
 ) -> Result<Response<Incoming>, NoAnswer> {
-    let failed = |error: hyper::Error| NoAnswer::Unreachable(io::Error::other(error));
+    let failed = |error: hyper::Error| match error.is_parse() {
+        true => NoAnswer::NotHttp,
+        false => NoAnswer::Unreachable(io::Error::other(error)),
+    };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     // It ends with its one answer, or when that is dropped.

@@ -3,14 +3,15 @@
 use super::{
     client::{Client, NoAnswer},
     folder::{StandbyFolder, read_token},
+    kept::Looked,
     trouble::Trouble,
 };
-use crate::platform;
+use crate::{clock, platform};
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
 use data_encoding::HEXLOWER;
 use fleet::{
-    About, ArchiveError, ArchiveOpener, Contents, archive_name, check_archive,
+    ArchiveError, ArchiveOpener, Contents, archive_name, check_archive,
     record::{Fingerprint, Secret},
 };
 use futures_util::StreamExt as _;
@@ -23,11 +24,16 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// How long a server may take to make an archive before it sends it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// How long nothing may come in the middle of one.
 const PIECE_WITHIN: Duration = Duration::from_secs(60);
+/// How long one may take as a whole, however slowly it comes: so long,
+const WHOLE_AT_LEAST: Duration = Duration::from_secs(15 * 60);
+/// and a second for so many bytes: a line that is slower than that never is up to date.
+const SLOWEST_BYTES: u64 = 8 << 10;
 /// The longest archive that is taken, in bytes.
 const MOST_BYTES: u64 = 64 << 30;
 
@@ -42,6 +48,8 @@ pub(super) struct Fetch<'a> {
     pub(super) mark: Option<&'a str>,
     /// The incarnation of what is here.
     pub(super) incarnation: u64,
+    /// What is here and not what came any more, by name: it goes when another one has come.
+    pub(super) damaged: &'a [String],
 }
 
 /// What came of a try that did not fail.
@@ -52,7 +60,7 @@ pub(super) enum Fetched {
     /// The server asks to wait a moment.
     Busy,
     /// An archive, checked and kept.
-    Archive { about: About, mark: Option<String>, bytes: u64 },
+    Archive { looked: Looked, mark: Option<String>, bytes: u64 },
 }
 
 impl Fetch<'_> {
@@ -72,6 +80,9 @@ impl Fetch<'_> {
         let request = request.map_err(|_| Trouble::WrongToken)?;
         let answer = self.client.ask(request, ANSWER_WITHIN).await.map_err(|why| match why {
             NoAnswer::NotTrusted(why) => Trouble::NotTrusted(why.to_string()),
+            NoAnswer::NotHttp => {
+                Trouble::Answered("something that is not HTTP: does the URL begin with https://?".to_owned())
+            }
             why => Trouble::Unreachable(why.to_string()),
         })?;
         match answer.status() {
@@ -110,7 +121,7 @@ impl Fetch<'_> {
         if let Some(left) = left.filter(|left| *left < bytes) {
             return Err(Trouble::Full { bytes, left });
         }
-        receive(answer, &path, bytes).await?;
+        receive(answer, &path, bytes, Patience::with(bytes)).await?;
         let (from, identity) = (path, self.identity.clone());
         let checked = tokio::task::spawn_blocking(move || check(&from, identity)).await;
         let found = checked.map_err(|error| Trouble::Disk(error.to_string()))?;
@@ -127,8 +138,11 @@ impl Fetch<'_> {
             put.map_err(|error| Trouble::Disk(format!("{error:#}")))?;
         }
         let name = archive_name(Timestamp(about.made_at_ms));
-        self.folder.keep(&name).map_err(|error| Trouble::of_archive(&error))?;
-        Ok(Fetched::Archive { about, mark, bytes })
+        self.folder.keep(&name, self.damaged).map_err(|error| Trouble::of_archive(&error))?;
+        let path = self.folder.archives().path.join(&name);
+        let looked = Looked::good(&path, name, about, clock::now());
+        let looked = looked.map_err(|why| Trouble::Disk(format!("{}: {why}", path.display())))?;
+        Ok(Fetched::Archive { looked, mark, bytes })
     }
 }
 
@@ -137,8 +151,30 @@ fn check(path: &PathBuf, identity: Secret) -> Result<(Contents, Fingerprint), Ar
     check_archive(BufReader::with_capacity(1 << 20, file), &ArchiveOpener::Identities(identity))
 }
 
+/// How long is waited for an archive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For its next piece.
+    pub(super) piece: Duration,
+    /// For all of it.
+    pub(super) whole: Duration,
+}
+
+impl Patience {
+    /// For one of so many bytes.
+    pub(super) const fn with(bytes: u64) -> Self {
+        let whole = WHOLE_AT_LEAST.saturating_add(Duration::from_secs(bytes / SLOWEST_BYTES));
+        Self { piece: PIECE_WITHIN, whole }
+    }
+}
+
 /// Writes what comes; it is on disk when this returns.
-async fn receive(answer: Response<Incoming>, path: &Path, bytes: u64) -> Result<(), Trouble> {
+pub(super) async fn receive(
+    answer: Response<Incoming>,
+    path: &Path,
+    bytes: u64,
+    patience: Patience,
+) -> Result<(), Trouble> {
     let failed = |why: std::io::Error| match why.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Trouble::Full { bytes, left: 0 },
         _ => Trouble::Disk(format!("{}: {why}", path.display())),
@@ -147,11 +183,19 @@ async fn receive(answer: Response<Incoming>, path: &Path, bytes: u64) -> Result<
     let mut file = opened.map_err(failed)?;
     let mut pieces = Body::new(answer.into_body()).into_data_stream();
     let mut came = 0;
+    let until = Instant::now() + patience.whole;
     loop {
-        let next = tokio::time::timeout(PIECE_WITHIN, pieces.next()).await;
-        let piece = match next.map_err(|_| Trouble::Cut("nothing came for a minute".to_owned()))? {
-            None => break,
-            Some(piece) => piece.map_err(|error| Trouble::Cut(error.to_string()))?,
+        let now = Instant::now();
+        let next = tokio::time::timeout_at(until.min(now + patience.piece), pieces.next()).await;
+        let piece = match next {
+            Ok(None) => break,
+            Ok(Some(piece)) => piece.map_err(|error| Trouble::Cut(error.to_string()))?,
+            Err(_) if Instant::now() >= until => {
+                return Err(Trouble::Cut(too_slow(came, bytes, patience.whole)));
+            }
+            Err(_) => {
+                return Err(Trouble::Cut(format!("nothing came for {} s", patience.piece.as_secs())));
+            }
         };
         came += piece.len() as u64;
         file.write_all(&piece).map_err(failed)?;
@@ -160,4 +204,11 @@ async fn receive(answer: Response<Incoming>, path: &Path, bytes: u64) -> Result<
         return Err(Trouble::Cut(format!("{came} of {bytes} bytes came")));
     }
     file.sync_all().map_err(failed)
+}
+
+fn too_slow(came: u64, bytes: u64, whole: Duration) -> String {
+    format!(
+        "{came} of {bytes} bytes came in {} min, and no longer is waited for one of that length",
+        whole.as_secs() / 60
+    )
 }

@@ -143,8 +143,8 @@ impl StandbyFolder {
         ArchiveFolder { path: self.path.join("archives"), keep: ARCHIVES_KEPT }
     }
 
-    /// Gives what came its name, and removes those that are too many.
-    pub(super) fn keep(&self, name: &str) -> Result<Vec<Kept>, fleet::ArchiveError> {
+    /// Gives what came its name, and removes what is damaged and those that are too many.
+    pub(super) fn keep(&self, name: &str, damaged: &[String]) -> Result<Vec<Kept>, fleet::ArchiveError> {
         let folder = self.archives();
         let failed = |why| fleet::ArchiveError::File { path: self.incoming(), why };
         fs::rename(self.incoming(), folder.path.join(name)).map_err(failed)?;
@@ -159,6 +159,15 @@ impl StandbyFolder {
             fs::rename(&from, to).map_err(|why| fleet::ArchiveError::File { path: from, why })?;
         }
         for kept in older.iter().skip(ARCHIVES_KEPT) {
+        for damaged in damaged.iter().filter(|damaged| *damaged != name) {
+            let path = folder.path.join(damaged);
+            match fs::remove_file(&path) {
+                Err(why) if why.kind() != ErrorKind::NotFound => {
+                    return Err(fleet::ArchiveError::File { path, why });
+                }
+                _ => tracing::warn!(damaged, name, "a damaged archive is removed: another one has come"),
+            }
+        }
             let path = folder.path.join(&kept.name);
             fs::remove_file(&path).map_err(|why| fleet::ArchiveError::File { path, why })?;
         }
@@ -238,11 +247,11 @@ mod tests {
         let name = |second: u32| format!("holdfast-archive-2026-11-29T03000{second}Z.age");
         for second in [1, 2, 3, 9] {
             fs::write(folder.incoming(), b"x").unwrap();
-            folder.keep(&name(second)).unwrap();
+            folder.keep(&name(second), &[]).unwrap();
         }
         assert_eq!(names(folder.archives().list().unwrap()), [name(9), name(3), name(2)]);
         fs::write(folder.incoming(), b"x").unwrap();
-        assert_eq!(names(folder.keep(&name(4)).unwrap()), [name(4), name(3), name(2)]);
+        assert_eq!(names(folder.keep(&name(4), &[]).unwrap()), [name(4), name(3), name(2)]);
         assert_eq!(names(folder.archives().list().unwrap()), [name(4), name(3), name(2)]);
         let aside = data_dir.path().join("standby/archives").join(format!("{SET_ASIDE}{}", name(9)));
         assert!(aside.exists(), "nothing later is lost by one answer");

@@ -4,18 +4,18 @@ use super::{
     client::Client,
     fetch::{Fetch, Fetched},
     folder::{Following, StandbyFolder},
+    kept::{self, Looked},
     trouble::Trouble,
 };
 use crate::clock;
-use fleet::{About, ArchiveOpener, Kept, check_archive, record::Secret};
+use fleet::{About, record::Secret};
 use schema::Timestamp;
 use std::{
-    fs::File,
-    io::BufReader,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// How long it waits when the server asks it to.
 const BUSY_FOR: Duration = Duration::from_secs(5);
@@ -38,46 +38,109 @@ pub(super) struct Follower {
     token: PathBuf,
     identity: Secret,
     standing: Mutex<Standing>,
+    /// The files of archives are not those that were read.
+    altered: Notify,
 }
 
 /// How a standby stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
-    /// The newest archive here, and how long it is.
-    pub(super) newest: Option<(About, u64)>,
-    /// How many there are.
-    pub(super) kept: usize,
-    /// When the server said last that what is here is all that there is, or sent it.
-    pub(super) current_at: Option<Timestamp>,
+    /// The archives here, newest first.
+    pub(super) looked: Vec<Looked>,
+    current: Option<Current>,
+    /// Whether agents knew one of its addresses when an archive came last.
+    address_known: Option<bool>,
     /// Since when tries have failed, and why the last one did.
     pub(super) trouble: Option<(Timestamp, Trouble)>,
     /// Tries that failed in a row.
     failing: u32,
     /// How often in a row the server has asked to wait.
     busy: u32,
+}
+
+/// What the server has said of the newest archive.
+#[derive(Clone, Debug)]
+struct Current {
+    /// Its name.
+    name: String,
     mark: Option<String>,
+    /// When it said last that this is all that there is, or sent it.
+    at: Timestamp,
 }
 
 impl Standing {
+    fn newest_usable(&self) -> Option<&Looked> {
+        self.looked.iter().find(|looked| looked.usable().is_some())
+    }
+
+    /// The newest archive of which a server can be made, and how long it is.
+    pub(super) fn newest(&self) -> Option<(&About, u64)> {
+        self.newest_usable()?.usable()
+    }
+
+    /// How many of them there are.
+    pub(super) fn usable(&self) -> usize {
+        self.looked.iter().filter(|looked| looked.usable().is_some()).count()
+    }
+
+    /// Those that are here and of which none can be made: their names, and why.
+    pub(super) fn unusable(&self) -> Vec<(&str, &str)> {
+        self.looked
+            .iter()
+            .filter_map(|looked| Some((looked.name.as_str(), looked.wrong.as_ref()?.why.as_str())))
+            .collect()
+    }
+
+    fn damaged(&self) -> Vec<String> {
+        let is_damaged = |looked: &&Looked| looked.wrong.as_ref().is_some_and(|wrong| wrong.is_damage);
+        self.looked.iter().filter(is_damaged).map(|looked| looked.name.clone()).collect()
+    }
+
+    /// When all of them were read.
+    pub(super) fn read_at(&self) -> Option<Timestamp> {
+        self.looked.iter().map(|looked| looked.at).min()
+    }
+
+    /// What the server said of the newest, as long as that is here and good.
+    fn current(&self) -> Option<&Current> {
+        let newest = self.newest_usable()?;
+        self.current.as_ref().filter(|current| current.name == newest.name)
+    }
+
+    /// When the server said last that what is here is all that there is, or sent it.
+    pub(super) fn current_at(&self) -> Option<Timestamp> {
+        self.current().map(|current| current.at)
+    }
+
+    /// What the server is told of what is here; `None` = it is asked for whatever there is, also in the place of what is
+    /// damaged.
+    fn mark(&self) -> Option<String> {
+        self.current().filter(|_| self.damaged().is_empty())?.mark.clone()
+    }
+
+    /// The highest incarnation of what is here.
+    fn incarnation(&self) -> u64 {
+        let of = |looked: &Looked| looked.about.as_ref().map(|about| about.incarnation);
+        self.looked.iter().filter_map(of).max().unwrap_or(0)
+    }
+
     /// Whether it could take the place of the server with what the server has of late: pure.
     pub(super) fn is_ready(&self, now: Timestamp, every: Duration) -> bool {
         let while_ = (every * READY_FOR).max(READY_FOR_AT_LEAST);
-        let is_current = self.current_at.is_some_and(|at| now.ms_since(at) <= while_.as_millis() as u64);
-        self.newest.is_some() && is_current
+        self.current_at().is_some_and(|at| now.ms_since(at) <= while_.as_millis() as u64)
     }
 
     /// Whether the agents know one of the addresses under which this would be the server; `None` = nobody has said under
     /// which, or there is no archive yet.
     pub(super) fn knows_address(&self, following: &Following) -> Option<bool> {
-        let (about, _) = self.newest.as_ref()?;
+        let (about, _) = self.newest()?;
         is_known(about, &following.addresses)
     }
 }
 
 /// Whether agents were given one of these addresses; `None` = there is none.
 pub(super) fn is_known(about: &About, addresses: &[String]) -> Option<bool> {
-    let known = || about.mqtt_address.split(',');
-    (!addresses.is_empty()).then(|| addresses.iter().any(|own| known().any(|given| given == own)))
+    (!addresses.is_empty()).then(|| addresses.iter().any(|own| about.addresses().any(|given| given == own)))
 }
 
 /// How long it waits before the next try: pure.
@@ -94,47 +157,47 @@ impl Follower {
     ) -> anyhow::Result<Self> {
         let (identity, recipient) = folder.identity()?;
         let token = token.unwrap_or_else(|| folder.token_path());
-        let standing = Mutex::default();
-        Ok(Self { following, every, recipient, client, folder, token, identity, standing })
+        let (standing, altered) = (Mutex::default(), Notify::new());
+        Ok(Self { following, every, recipient, client, folder, token, identity, standing, altered })
     }
 
     fn standing_now(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How it stands.
-    pub(super) fn standing(&self) -> Standing {
-        self.standing_now().clone()
-    }
-
-    /// Looks for the newest good archive that is here already. Reads it, and blocks.
-    fn look(&self) -> Result<(), fleet::ArchiveError> {
-        let all = self.folder.archives().list()?;
-        let good = all.iter().find_map(|kept| match self.check(kept) {
-            Ok(about) => Some((about, kept.bytes)),
-            Err(why) => {
-                tracing::warn!(name = kept.name, %why, "an archive that is here can't be used");
-                None
+    /// How it stands, by the files of the archives as they are now.
+    pub(super) async fn standing(&self) -> Standing {
+        let folder = self.folder.clone();
+        let there = tokio::task::spawn_blocking(move || kept::there(&folder)).await;
+        let mut standing = self.standing_now().clone();
+        if let Ok(Ok(there)) = there {
+            let (as_read, is_all) = kept::as_read(&standing.looked, &there);
+            standing.looked = as_read;
+            if !is_all {
+                self.altered.notify_one();
             }
-        });
-        let mut standing = self.standing_now();
-        (standing.newest, standing.kept) = (good, all.len());
-        Ok(())
+        }
+        standing
     }
 
-    fn check(&self, kept: &Kept) -> Result<About, fleet::ArchiveError> {
-        let path = self.folder.archives().path.join(&kept.name);
-        let file = File::open(&path).map_err(|why| fleet::ArchiveError::File { path, why })?;
-        let opener = ArchiveOpener::Identities(self.identity.clone());
-        let (found, _) = check_archive(BufReader::with_capacity(1 << 20, file), &opener)?;
-        Ok(found.about)
+    /// Reads the archives that are here, as far as that is due.
+    async fn look(&self) {
+        let (folder, identity) = (self.folder.clone(), self.identity.clone());
+        let (known, now) = (self.standing_now().looked.clone(), clock::now());
+        let looked = tokio::task::spawn_blocking(move || kept::look(&folder, &identity, &known, now)).await;
+        match looked {
+            Ok(Ok(looked)) => self.standing_now().looked = looked,
+            Ok(Err(why)) => tracing::error!(%why, "what is here can't be looked through"),
+            Err(why) => tracing::error!(%why, "what is here can't be looked through"),
+        }
     }
 
     /// Asks once; returns how long to wait until the next time.
-    async fn step(&self) -> Duration {
-        let (mark, incarnation) = {
+    pub(super) async fn step(&self) -> Duration {
+        self.look().await;
+        let (mark, incarnation, damaged) = {
             let standing = self.standing_now();
-            (standing.mark.clone(), standing.newest.as_ref().map_or(0, |(about, _)| about.incarnation))
+            (standing.mark(), standing.incarnation(), standing.damaged())
         };
         let fetch = Fetch {
             client: &self.client,
@@ -144,19 +207,15 @@ impl Follower {
             recipient: &self.recipient,
             mark: mark.as_deref(),
             incarnation,
+            damaged: &damaged,
         };
         let tried = fetch.run().await;
-        let all = self.folder.archives().list().unwrap_or_default();
+        if let Ok(Fetched::Archive { looked, .. }) = &tried {
+            self.standing_now().looked.insert(0, looked.clone());
+            self.look().await;
+        }
         let now = clock::now();
         let mut standing = self.standing_now();
-        standing.kept = all.len();
-        let is_there = |(about, bytes): &(About, u64)| {
-            all.iter().any(|kept| kept.at.0 / 1_000 == about.made_at_ms / 1_000 && kept.bytes == *bytes)
-        };
-        if !standing.newest.as_ref().is_some_and(is_there) {
-            // Somebody has removed or altered what was here: it is asked for anew.
-            (standing.newest, standing.mark) = (None, None);
-        }
         standing.busy = if matches!(tried, Ok(Fetched::Busy)) { standing.busy + 1 } else { 0 };
         let tried = match tried {
             Ok(Fetched::Busy) if standing.busy > BUSY_AT_MOST => {
@@ -167,19 +226,17 @@ impl Follower {
         };
         match tried {
             Ok(Fetched::Busy) => return BUSY_FOR.min(self.every),
-            Ok(Fetched::Current) => standing.current_at = Some(now),
-            Ok(Fetched::Archive { about, mark, bytes }) => {
-                tracing::info!(
-                    as_of = web::rfc3339(Timestamp(about.made_at_ms)),
-                    bytes,
-                    "an archive was fetched"
-                );
-                let was_known = standing.knows_address(&self.following);
-                standing.current_at = Some(now);
-                standing.mark = mark;
-                standing.newest = Some((about, bytes));
+            Ok(Fetched::Current) => {
+                if let Some(current) = &mut standing.current {
+                    current.at = now;
+                }
+            }
+            Ok(Fetched::Archive { looked, mark, bytes }) => {
+                let as_of = looked.about.as_ref().map(|about| web::rfc3339(Timestamp(about.made_at_ms)));
+                tracing::info!(as_of, bytes, "an archive was fetched");
+                standing.current = Some(Current { name: looked.name, mark, at: now });
                 let is_known = standing.knows_address(&self.following);
-                if is_known == Some(false) && was_known != is_known {
+                if is_known == Some(false) && standing.address_known != is_known {
                     let addresses = self.following.addresses.join(",");
                     tracing::warn!(
                         addresses,
@@ -187,6 +244,7 @@ impl Follower {
                          own, before it is needed"
                     );
                 }
+                standing.address_known = is_known;
             }
             Err(trouble) => {
                 let since = standing.trouble.as_ref().map_or(now, |(since, _)| *since);
@@ -209,21 +267,17 @@ impl Follower {
 
     /// Follows for ever.
     pub(super) async fn run(self: Arc<Self>) {
-        let looks = Arc::clone(&self);
-        match tokio::task::spawn_blocking(move || looks.look()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => tracing::error!(%why, "what is here can't be looked through"),
-            Err(why) => tracing::error!(%why, "what is here can't be looked through"),
-        }
         loop {
             let wait = self.step().await;
-            tokio::time::sleep(wait).await;
+            // What was altered is asked for at once.
+            let _ = tokio::time::timeout(wait, self.altered.notified()).await;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::kept::Wrong;
     use super::*;
 
     #[test]
@@ -245,14 +299,32 @@ mod tests {
         let every = Duration::from_secs(300);
         let now = Timestamp(10_000_000);
         let standing = |current_at: Option<u64>| Standing {
-            newest: Some((about.clone(), 1)),
-            current_at: current_at.map(|ms| Timestamp(now.0 - ms)),
+            looked: vec![Looked::sample("b", about.clone()), Looked::sample("a", about.clone())],
+            current: current_at.map(|ms| Current {
+                name: "b".to_owned(),
+                mark: Some("m".to_owned()),
+                at: Timestamp(now.0 - ms),
+            }),
             ..Standing::default()
         };
         assert!(standing(Some(900_000)).is_ready(now, every));
         assert!(!standing(Some(900_001)).is_ready(now, every));
         assert!(!standing(None).is_ready(now, every));
-        assert!(!Standing { newest: None, ..standing(Some(0)) }.is_ready(now, every));
+        assert!(!Standing { looked: Vec::new(), ..standing(Some(0)) }.is_ready(now, every));
+        assert_eq!(standing(Some(0)).mark().as_deref(), Some("m"));
+        // The one before the newest is not all that the server has.
+        for is_damage in [false, true] {
+            let mut standing = standing(Some(0));
+            standing.looked[0].wrong = Some(Wrong { why: "x".to_owned(), is_damage });
+            assert!(
+                !standing.is_ready(now, every) && standing.mark().is_none() && standing.newest().is_some()
+            );
+            assert_eq!((standing.usable(), standing.unusable()), (1, vec![("b", "x")]));
+        }
+        // One before that is damaged: another one is asked for, while the newest is what it was.
+        let mut older = standing(Some(0));
+        older.looked[1].wrong = Some(Wrong { why: "x".to_owned(), is_damage: true });
+        assert!(older.is_ready(now, every) && older.mark().is_none());
         let known =
             |own: &[&str]| is_known(&about, &own.iter().map(|own| (*own).to_owned()).collect::<Vec<_>>());
         assert_eq!((known(&["b:1"]), known(&["c:1"]), known(&[])), (Some(true), Some(false), None));

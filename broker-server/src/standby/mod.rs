@@ -8,7 +8,8 @@
 //! identity.txt     the age identity that opens its archives; made at its first start, never sent anywhere
 //! token            with which it asks; an admin of the server gives it (or --follow-token-file)
 //! following.json   whom it follows: what `promote` has to know
-//! archives/        the newest archives, each read to its end and checked as by a restore
+//! server           which server's archives these are
+//! archives/        the newest archives, each read to its end and checked as by a restore, once a day again
 //! lock             held by whoever works here: the standby, or `promote`
 //! ```
 //!
@@ -21,9 +22,12 @@ mod fetch;
 mod folder;
 mod follow;
 mod herald;
+mod kept;
 mod pages;
 mod promote;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 pub use command::run as command;

@@ -1,6 +1,6 @@
 //! What a standby shows: one page, `/healthz`, `/readyz`, `/metrics`. None of it is secret, and nothing can be changed.
 
-use super::follow::Follower;
+use super::follow::{Follower, Standing};
 use crate::clock;
 use axum::{
     Json, Router,
@@ -31,27 +31,32 @@ fn seconds(now: Timestamp, at: Timestamp) -> u64 {
 }
 
 /// Whether it is ready, and how it stands.
-fn told(follower: &Follower, now: Timestamp) -> (bool, Value) {
-    let standing = follower.standing();
+fn told(follower: &Follower, standing: &Standing, now: Timestamp) -> (bool, Value) {
     let is_ready = standing.is_ready(now, follower.every);
-    let newest = standing.newest.as_ref().map(|(about, bytes)| {
+    let newest = standing.newest().map(|(about, bytes)| {
         let as_of = Timestamp(about.made_at_ms);
         json!({
             "as_of": web::rfc3339(as_of), "age_seconds": seconds(now, as_of), "bytes": bytes, "hosts": about.hosts,
-            "incarnation": about.incarnation, "addresses": about.mqtt_address.split(',').collect::<Vec<_>>(),
+            "incarnation": about.incarnation, "addresses": about.addresses().collect::<Vec<_>>(),
         })
     });
     let trouble = standing.trouble.as_ref().map(|(since, trouble)| {
         json!({"code": trouble.code(), "message": trouble.to_string(), "since": web::rfc3339(*since)})
     });
+    let unusable: Vec<Value> =
+        standing.unusable().iter().map(|(name, why)| json!({ "name": name, "message": why })).collect();
     let value = json!({
         "status": if is_ready { "ok" } else { "not_ready" },
         "follows": follower.following.url,
         "recipient": follower.recipient,
         "newest": newest,
-        "archives": standing.kept,
+        "archives": standing.usable(),
+        // What is here, and of which no server can be made.
+        "unusable": unusable,
+        // When all that is here was read to its end.
+        "read_at": standing.read_at().map(web::rfc3339),
         // How long ago the server said that there is nothing newer than this.
-        "behind_seconds": standing.current_at.map(|at| seconds(now, at)),
+        "behind_seconds": standing.current_at().map(|at| seconds(now, at)),
         "address_known": standing.knows_address(&follower.following),
         "trouble": trouble,
     });
@@ -60,25 +65,26 @@ fn told(follower: &Follower, now: Timestamp) -> (bool, Value) {
 
 /// `GET /readyz`: whether it could take the server's place with what that has of late.
 async fn ready(State(follower): State<Arc<Follower>>) -> impl IntoResponse {
-    let (is_ready, value) = told(&follower, clock::now());
+    let standing = follower.standing().await;
+    let (is_ready, value) = told(&follower, &standing, clock::now());
     (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(value))
 }
 
 /// `GET /metrics`.
 async fn metrics(State(follower): State<Arc<Follower>>) -> impl IntoResponse {
     let now = clock::now();
-    let standing = follower.standing();
+    let standing = follower.standing().await;
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, value: f64| {
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
     };
     let at = |Timestamp(ms)| ms as f64 / 1_000.0;
-    if let Some((about, bytes)) = &standing.newest {
+    if let Some((about, bytes)) = standing.newest() {
         let help = "The instant whose state the newest archive of the standby holds.";
         gauge("holdfast_standby_newest_timestamp_seconds", help, at(Timestamp(about.made_at_ms)));
-        gauge("holdfast_standby_newest_bytes", "Size of that archive.", *bytes as f64);
+        gauge("holdfast_standby_newest_bytes", "Size of that archive.", bytes as f64);
     }
-    if let Some(current_at) = standing.current_at {
+    if let Some(current_at) = standing.current_at() {
         let help = "When the server said last that the standby has all that there is.";
         gauge("holdfast_standby_current_timestamp_seconds", help, at(current_at));
     }
@@ -90,7 +96,10 @@ async fn metrics(State(follower): State<Arc<Follower>>) -> impl IntoResponse {
         "Whether the last try to ask the server failed.",
         flag(standing.trouble.is_some()),
     );
-    gauge("holdfast_standby_archives", "Archives that the standby keeps.", standing.kept as f64);
+    let help = "Archives that the standby keeps, and of which a server can be made.";
+    gauge("holdfast_standby_archives", help, standing.usable() as f64);
+    let help = "Archives on the standby that are damaged or can't be read.";
+    gauge("holdfast_standby_unusable_archives", help, standing.unusable().len() as f64);
     let help = "The version of the program.";
     let name = "holdfast_build_info";
     let version = env!("CARGO_PKG_VERSION");
@@ -101,19 +110,32 @@ async fn metrics(State(follower): State<Arc<Follower>>) -> impl IntoResponse {
 /// `GET /`.
 async fn page(State(follower): State<Arc<Follower>>) -> impl IntoResponse {
     let now = clock::now();
-    let (is_ready, _) = told(&follower, now);
-    let standing = follower.standing();
+    let standing = follower.standing().await;
+    let is_ready = standing.is_ready(now, follower.every);
     let mut rows = vec![("Follows", follower.following.url.clone())];
-    let newest = standing.newest.as_ref().map(|(about, bytes)| {
+    let newest = standing.newest().map(|(about, bytes)| {
         let as_of = Timestamp(about.made_at_ms);
         let age = seconds(now, as_of);
         format!("as of {} ({age} s ago), {} hosts, {bytes} bytes", web::rfc3339(as_of), about.hosts)
     });
     rows.push(("Newest archive", newest.unwrap_or_else(|| "none yet".to_owned())));
-    let current = standing.current_at.map(|at| format!("{} s ago", seconds(now, at)));
+    let current = standing.current_at().map(|at| format!("{} s ago", seconds(now, at)));
     rows.push(("Up to date", current.unwrap_or_else(|| "not since this standby was started".to_owned())));
-    if let Some((about, _)) = &standing.newest {
-        rows.push(("Agents dial", about.mqtt_address.replace(',', ", ")));
+    let read = standing
+        .read_at()
+        .map(|at| format!("{}, all read to their end {} s ago", standing.usable(), seconds(now, at)));
+    rows.push(("Archives kept", read.unwrap_or_else(|| "none".to_owned())));
+    for (name, why) in standing.unusable() {
+        rows.push((
+            "Damaged",
+            format!("{name}: {why}. Another one is fetched; look at this machine's disk."),
+        ));
+    }
+    if let Some((about, _)) = standing.newest() {
+        let addresses: Vec<&str> = about.addresses().collect();
+        let none =
+            "nothing: the server has no --mqtt-public, so no agent finds this machine by itself".to_owned();
+        rows.push(("Agents dial", if addresses.is_empty() { none } else { addresses.join(", ") }));
     }
     if standing.knows_address(&follower.following) == Some(false) {
         let own = follower.following.addresses.join(", ");

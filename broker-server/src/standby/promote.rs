@@ -136,8 +136,8 @@ async fn answers(following: &Following) -> anyhow::Result<bool> {
     Ok(match client.ask(request, ANSWER_WITHIN).await {
         // A proxy in front of a server that is gone answers, too, with one of these; all else may well be the server.
         Ok(answer) => !matches!(answer.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
-        // So may one whose certificate was replaced, or that is too busy to answer.
-        Err(NoAnswer::NotTrusted(_) | NoAnswer::Silent) => true,
+        // So may one whose certificate was replaced, that speaks TLS only now, or that is too busy to answer.
+        Err(NoAnswer::NotTrusted(_) | NoAnswer::NotHttp | NoAnswer::Silent) => true,
         Err(NoAnswer::Unreachable(_) | NoAnswer::TooLate) => false,
     })
 }

@@ -25,6 +25,13 @@ pub struct About {
     pub mqtt_address: String,
 }
 
+impl About {
+    /// What its agents dialled; none = nobody had said it.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.mqtt_address.split(',').filter(|address| !address.is_empty())
+    }
+}
+
 /// How many rows it holds, by table: what an archive ends with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Counts {
