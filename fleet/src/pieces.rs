@@ -129,12 +129,16 @@ impl Pieces {
             Err(why) => return Err(failed(&self.data_dir, why)),
             Ok(_) => check_data_folder(&self.data_dir)?,
         }
-        if length(&self.data_dir.join(RESTORE_FILE))?.is_some() {
-            return Err(OpenError::HalfRestored { data_dir: self.data_dir.clone() });
-        }
         let mut paths = vec![self.data_file()];
-        if self.data_dir.join(STANDBY_FOLDER).is_dir() && length(&paths[0])?.is_none() {
-            return Err(OpenError::Standby { data_dir: self.data_dir.clone() });
+        let (data_dir, is_standby) = (self.data_dir.clone(), self.data_dir.join(STANDBY_FOLDER).is_dir());
+        if length(&self.data_dir.join(RESTORE_FILE))?.is_some() {
+            return Err(match is_standby {
+                true => OpenError::HalfPromoted { data_dir },
+                false => OpenError::HalfRestored { data_dir },
+            });
+        }
+        if is_standby && length(&paths[0])?.is_none() {
+            return Err(OpenError::Standby { data_dir });
         }
         let begun = self.has_begun()?;
         // A key from elsewhere is there before the first start.

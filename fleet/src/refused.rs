@@ -610,6 +610,15 @@ pub enum OpenError {
         data_dir: PathBuf,
     },
     /// A standby keeps its archives there.
+    /// The promotion of a standby in the folder did not end.
+    #[error(
+        "{data_dir} holds what a promotion of this standby has left that did not end: run holdfast-server promote over it again, \
+         which begins from the beginning; the archives of the standby are untouched"
+    )]
+    HalfPromoted {
+        /// The data folder.
+        data_dir: PathBuf,
+    },
     #[error(
         "{data_dir} is the folder of a standby: holdfast-server serve --follow goes on with it, and holdfast-server promote makes \
          the server of it"

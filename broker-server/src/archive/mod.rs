@@ -9,6 +9,7 @@ mod send;
 
 pub use backup::run as backup;
 pub use restore::run as restore;
+pub(crate) use restore::where_to_start;
 pub(crate) use send::Sending;
 
 use crate::{config::Config, own_pieces::OwnPieces, tasks::Beat};

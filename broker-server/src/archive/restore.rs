@@ -58,9 +58,9 @@ pub(super) fn in_words(path: &Path, found: &Contents) -> String {
         incarnation => format!(", itself restored from an archive, incarnation {incarnation}"),
     };
     format!(
-        "{}: the server of {} as of {} ({}, {} of the data file{before}; holdfast-server {})",
+        "{}: the server {of} as of {} ({}, {} of the data file{before}; holdfast-server {})",
         path.display(),
-        about.mqtt_address,
+        where_to_start(about.addresses()),
         web::rfc3339(Timestamp(about.made_at_ms)),
         many(about.hosts, "host"),
         many(found.rows, "row"),
@@ -73,13 +73,18 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
     let about = &restored.about;
     let folder = data_dir.display();
     let mut text = format!(
-        "{folder}: the server as of {}, incarnation {}\n\nIts agents dial {}. What it was told since then is lost, but for \
-         what they still hold;\nthe audit says so. Start it where one of these leads:\n\n",
+        "{folder}: the server as of {}, incarnation {}\n\nWhat it was told since then is lost, but for what its agents still \
+         hold; the audit\nsays so. {}\n\n",
         web::rfc3339(Timestamp(about.made_at_ms)),
         restored.incarnation,
-        about.mqtt_address,
     );
     let has = |name| restored.parts.contains(&name);
+    let addresses: Vec<&str> = about.addresses().collect();
+    let of = if addresses.is_empty() {
+        "that names no address".to_owned()
+    } else {
+        format!("of {}", addresses.join(","))
+    };
     let config =
         if has("settings.toml") { format!(" --config {folder}/settings.toml") } else { String::new() };
     text.push_str(&format!("    holdfast-server serve{config} --data-dir {folder}\n\n"));
@@ -91,6 +96,16 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
     }
     if has("brought/certificate.pem") {
         text.push_str(&format!(
+/// Where a server is to be started whose agents dial these.
+pub(crate) fn where_to_start<'a>(addresses: impl Iterator<Item = &'a str>) -> String {
+    match addresses.collect::<Vec<_>>().as_slice() {
+        [] => "What its agents dial is not known: they have it from before. Start it where that leads:"
+            .to_owned(),
+        [one] => format!("Its agents dial {one}. Start it where that leads:"),
+        several => format!("Its agents dial {}. Start it where one of these leads:", several.join(", ")),
+    }
+}
+
             "The certificate that was brought, and its key, are in {folder}/brought: name them with --tls-certificate and \
              --tls-key.\n"
         ));
@@ -100,4 +115,38 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
          the same.\n"
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the program says it: with what lies below an error, once.
+    #[test]
+    fn an_error_says_once_why() {
+        let why = || std::io::Error::other("a reason");
+        for error in [
+            ArchiveError::Read(why()).into(),
+            ArchiveError::Write(why()).into(),
+            ArchiveError::File { path: "/x".into(), why: why() }.into(),
+            anyhow::Error::from(crate::tls::TlsError::File {
+                doing: "can't read",
+                path: "/x".into(),
+                why: why(),
+            }),
+            crate::gate::StartError::Bind { address: ([127, 0, 0, 1], 1).into(), tls: true, why: why() }
+                .into(),
+        ] {
+            let said = format!("{error:#}");
+            assert_eq!(said.matches("a reason").count(), 1, "{said}");
+        }
+    }
+
+    #[test]
+    fn where_a_server_is_to_be_started_is_a_sentence_whatever_is_known() {
+        let said = |addresses: &[&'static str]| where_to_start(addresses.iter().copied());
+        assert_eq!(said(&["a:1"]), "Its agents dial a:1. Start it where that leads:");
+        assert_eq!(said(&["a:1", "b:1"]), "Its agents dial a:1, b:1. Start it where one of these leads:");
+        assert!(said(&[]).starts_with("What its agents dial is not known"), "{}", said(&[]));
+    }
 }

@@ -16,7 +16,7 @@ pub struct Socket {
 impl Socket {
     /// Listens at this address, for MQTT with TLS.
     pub fn tls(address: SocketAddr) -> Result<Self, StartError> {
-        Self::open(address).map_err(|source| StartError::Bind { address, tls: true, source })
+        Self::open(address).map_err(|why| StartError::Bind { address, tls: true, why })
     }
 
     /// For MQTT without TLS: passwords pass in clear, so loopback only, unless somebody says they know (`anywhere`).
@@ -24,7 +24,7 @@ impl Socket {
         if !anywhere && !address.ip().is_loopback() {
             return Err(StartError::PlainAnywhere(address));
         }
-        Self::open(address).map_err(|source| StartError::Bind { address, tls: false, source })
+        Self::open(address).map_err(|why| StartError::Bind { address, tls: false, why })
     }
 
     fn open(address: SocketAddr) -> io::Result<Self> {

@@ -6,14 +6,14 @@ use std::{io, net::SocketAddr};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken, or not this machine's.
-    #[error("can't listen on {address} for MQTT{}: {}", if *tls { " with TLS" } else { "" }, why(source))]
+    #[error("can't listen on {address} for MQTT{}: {}", if *tls { " with TLS" } else { "" }, in_words(why))]
     Bind {
         /// The address that can't be listened on.
         address: SocketAddr,
         /// Whether it was to be with TLS.
         tls: bool,
         /// What the system says.
-        source: io::Error,
+        why: io::Error,
     },
     /// Passwords would pass in clear where others can read them.
     #[error(
@@ -26,8 +26,8 @@ pub enum StartError {
     Router(#[source] io::Error),
 }
 
-fn why(source: &io::Error) -> String {
-    match source.kind() {
+fn in_words(why: &io::Error) -> String {
+    match why.kind() {
         io::ErrorKind::AddrInUse => {
             "another program uses this port, maybe another holdfast-server or a mosquitto; \
                                      stop that one, or choose another port"
@@ -37,6 +37,6 @@ fn why(source: &io::Error) -> String {
             "this machine has no such address; choose one of its own, or 0.0.0.0 for all".into()
         }
         io::ErrorKind::PermissionDenied => "not permitted; ports below 1024 need a right to bind them".into(),
-        _ => source.to_string(),
+        _ => why.to_string(),
     }
 }

@@ -92,6 +92,16 @@ impl StandbyFolder {
         self.path.join("token")
     }
 
+    /// Removes the token: where it was good for something, another server has that place now.
+    pub(super) fn remove_token(&self) {
+        match fs::remove_file(self.token_path()) {
+            Err(why) if why.kind() != ErrorKind::NotFound => {
+                tracing::warn!(path = %self.token_path().display(), %why, "the token of the standby can't be removed");
+            }
+            _ => {}
+        }
+    }
+
     /// Writes down whom it follows.
     pub(super) fn put_following(&self, following: &Following) -> anyhow::Result<()> {
         write(&self.path.join("following.json"), &serde_json::to_vec_pretty(following)?)
@@ -149,6 +159,15 @@ impl StandbyFolder {
         let failed = |why| fleet::ArchiveError::File { path: self.incoming(), why };
         fs::rename(self.incoming(), folder.path.join(name)).map_err(failed)?;
         File::open(&folder.path).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        for damaged in damaged.iter().filter(|damaged| *damaged != name) {
+            let path = folder.path.join(damaged);
+            match fs::remove_file(&path) {
+                Err(why) if why.kind() != ErrorKind::NotFound => {
+                    return Err(fleet::ArchiveError::File { path, why });
+                }
+                _ => tracing::warn!(damaged, name, "a damaged archive is removed: another one has come"),
+            }
+        }
         // What has a later name came before: the server's clock was set back since.
         let (later, older): (Vec<Kept>, Vec<Kept>) =
             folder.list()?.into_iter().partition(|kept| kept.name.as_str() > name);
@@ -159,15 +178,6 @@ impl StandbyFolder {
             fs::rename(&from, to).map_err(|why| fleet::ArchiveError::File { path: from, why })?;
         }
         for kept in older.iter().skip(ARCHIVES_KEPT) {
-        for damaged in damaged.iter().filter(|damaged| *damaged != name) {
-            let path = folder.path.join(damaged);
-            match fs::remove_file(&path) {
-                Err(why) if why.kind() != ErrorKind::NotFound => {
-                    return Err(fleet::ArchiveError::File { path, why });
-                }
-                _ => tracing::warn!(damaged, name, "a damaged archive is removed: another one has come"),
-            }
-        }
             let path = folder.path.join(&kept.name);
             fs::remove_file(&path).map_err(|why| fleet::ArchiveError::File { path, why })?;
         }

@@ -10,6 +10,7 @@ use super::{
     follow::is_known,
 };
 use crate::{
+    archive::where_to_start,
     cli, clock,
     control::{self, Answer, Ask},
     out,
@@ -18,12 +19,12 @@ use anyhow::Context;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use fleet::{
-    ArchiveOpener, DATA_FILE, Driver, Pieces, Promotion, RestoreAs, Restored, Stand, promote,
+    ArchiveOpener, DATA_FILE, Driver, OpenError, Pieces, Promotion, RestoreAs, Restored, Stand, promote,
     record::{Predecessor, Secret},
 };
 use schema::Timestamp;
 use serde::Serialize;
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt::Write as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 /// The server still answers, and nothing was done.
 const ANSWERS: u8 = 3;
@@ -86,15 +87,17 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         settings: data_dir.join("settings.toml").exists(),
     };
     if is_promoted(data_dir)? {
+        // It may have ended before that was done.
+        folder.remove_token();
         return Ok(nothing("already"));
     }
-    if !options.force && answers(&following).await? {
+    if !options.force && answers(&following, ANSWER_WITHIN).await? {
         return Ok(nothing("answers"));
     }
     if folder.archives().list()?.is_empty() {
         anyhow::bail!("this standby has no archive yet: there is nothing to make a server of");
     }
-    let _lock = take_over(data_dir, folder).await?;
+    let _lock = take_over(data_dir, folder, END_WITHIN).await?;
     // Another promote may have had it until now.
     if is_promoted(data_dir)? {
         return Ok(nothing("already"));
@@ -102,17 +105,18 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     let (identity, recipient) = folder.identity()?;
     let Following { url, authority, plain, addresses } = following.clone();
     let promotion = Promotion { predecessor: Predecessor { url, authority, plain }, recipient };
-    let (folder, to) = (folder.clone(), data_dir.clone());
+    let (of, to) = (folder.clone(), data_dir.clone());
     let wish = RestoreAs { is_long_ago: options.long_ago, ..RestoreAs::default() };
     let made =
-        tokio::task::spawn_blocking(move || newest_good(&folder, &identity, (&to, wish), &promotion)).await?;
+        tokio::task::spawn_blocking(move || newest_good(&of, &identity, (&to, wish), &promotion)).await?;
     let (archive, restored) = made?;
+    folder.remove_token();
     let about = &restored.about;
     Ok(Told {
         incarnation: Some(restored.incarnation.0),
         archive: Some(archive),
         as_of: Some(web::rfc3339(Timestamp(about.made_at_ms))),
-        addresses: about.mqtt_address.split(',').map(str::to_owned).collect(),
+        addresses: about.addresses().map(str::to_owned).collect(),
         address_known: is_known(about, &addresses),
         ..nothing("done")
     })
@@ -121,19 +125,17 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
 /// Whether there is a server in this folder already.
 fn is_promoted(data_dir: &Path) -> anyhow::Result<bool> {
     match Pieces::from(data_dir).look() {
-        Ok(Stand::New) | Err(fleet::OpenError::Standby { .. } | fleet::OpenError::HalfRestored { .. }) => {
-            Ok(false)
-        }
+        Ok(Stand::New) | Err(OpenError::Standby { .. } | OpenError::HalfPromoted { .. }) => Ok(false),
         Ok(_) => Ok(data_dir.join(DATA_FILE).exists()),
         Err(why) => Err(why.into()),
     }
 }
 
 /// Whether the server that is followed still serves.
-async fn answers(following: &Following) -> anyhow::Result<bool> {
+async fn answers(following: &Following, within: Duration) -> anyhow::Result<bool> {
     let client = Client::new(&following.url, following.authority.as_deref(), following.plain)?;
     let request = Request::get("/healthz").body(Body::empty())?;
-    Ok(match client.ask(request, ANSWER_WITHIN).await {
+    Ok(match client.ask(request, within).await {
         // A proxy in front of a server that is gone answers, too, with one of these; all else may well be the server.
         Ok(answer) => !matches!(answer.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
         // So may one whose certificate was replaced, that speaks TLS only now, or that is too busy to answer.
@@ -143,11 +145,11 @@ async fn answers(following: &Following) -> anyhow::Result<bool> {
 }
 
 /// Has a standby that runs end, and takes its right to work in the folder.
-async fn take_over(data_dir: &Path, folder: &StandbyFolder) -> anyhow::Result<Lock> {
+async fn take_over(data_dir: &Path, folder: &StandbyFolder, within: Duration) -> anyhow::Result<Lock> {
     if let Some(lock) = folder.lock()? {
         return Ok(lock);
     }
-    match tokio::time::timeout(END_WITHIN, control::ask(data_dir, &Ask::HandOver)).await {
+    match tokio::time::timeout(within, control::ask(data_dir, &Ask::HandOver)).await {
         Ok(Ok(Some(Answer::HandedOver) | None)) => {}
         Ok(Ok(Some(Answer::Refused(why)))) => anyhow::bail!(why),
         Ok(Ok(Some(_))) => anyhow::bail!(control::OTHER_VERSION),
@@ -163,7 +165,7 @@ async fn take_over(data_dir: &Path, folder: &StandbyFolder) -> anyhow::Result<Lo
             }
         }
     };
-    tokio::time::timeout(END_WITHIN, waiting).await.unwrap_or_else(|_| {
+    tokio::time::timeout(within, waiting).await.unwrap_or_else(|_| {
         Err(anyhow::anyhow!(
             "the standby over {}, or another promote, does not end: stop it, and run this again",
             data_dir.display()
@@ -220,12 +222,12 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
         _ => {}
     }
     let mut text = format!(
-        "{folder}: the server as of {}, incarnation {}\n\nIts agents dial {}. What the server at {} was told since then is lost, but \
-         for what\nthey still hold; the audit says so. Start it where one of these leads:\n\n{serve}\n",
+        "{folder}: the server as of {}, incarnation {}\n\nWhat the server at {} was told since then is lost, but for what \
+         its agents still\nhold; the audit says so. {}\n\n{serve}\n",
         told.as_of.as_deref().unwrap_or_default(),
         told.incarnation.unwrap_or_default(),
-        told.addresses.join(","),
         told.follows,
+        where_to_start(told.addresses.iter().map(String::as_str)),
     );
     match told.address_known {
         Some(true) => {}
@@ -242,5 +244,75 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
         "When the former server comes back it is told, and stands still. Look through the settings for paths and addresses of the \
          other machine.\n",
     );
+    let _ = writeln!(
+        text,
+        "{folder}/standby keeps the archives that there were and what opens them, as a way back; they are as secret as the master \
+         key. Nothing needs them: remove that folder when this server has archives of its own."
+    );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Answer as Says, Peer, http};
+    use super::*;
+
+    fn following(url: String) -> Following {
+        Following { url, authority: None, plain: false, addresses: Vec::new() }
+    }
+
+    /// Two servers at once are worse than none for a while.
+    #[tokio::test]
+    async fn whatever_answers_where_the_server_was_counts_as_the_server_but_a_proxy_that_finds_it_gone() {
+        for (says, is_there) in [
+            (Says::Bytes(http("200 OK", b"{}")), true),
+            (Says::Bytes(http("301 Moved Permanently\r\nLocation: https://elsewhere.example/", b"")), true),
+            (Says::Bytes(http("302 Found\r\nLocation: /login", b"")), true),
+            (Says::Bytes(http("401 Unauthorized", b"")), true),
+            (Says::Bytes(http("404 Not Found", b"")), true),
+            (Says::Bytes(http("500 Internal Server Error", b"")), true),
+            (Says::Bytes(http("503 Service Unavailable", b"")), true),
+            (Says::Bytes(b"220 something else\r\n".to_vec()), true),
+            (Says::Bytes(http("502 Bad Gateway", b"")), false),
+            (Says::Bytes(http("504 Gateway Timeout", b"")), false),
+        ] {
+            let said = format!("{says:?}");
+            let peer = Peer::start(says).await;
+            assert_eq!(answers(&following(peer.url()), ANSWER_WITHIN).await.unwrap(), is_there, "{said}");
+        }
+        let silent = Peer::start(Says::Silence).await;
+        assert!(answers(&following(silent.url()), Duration::from_millis(200)).await.unwrap());
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert!(!answers(&following(format!("http://{gone}")), ANSWER_WITHIN).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_leads_elsewhere_is_not_replaced_and_the_exit_status_says_so() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = StandbyFolder::of(data.path());
+        folder.make().unwrap();
+        let peer = Peer::start(Says::Bytes(http("301 Moved Permanently\r\nLocation: /x", b""))).await;
+        folder.put_following(&following(peer.url())).unwrap();
+        let data_dir = data.path().to_owned();
+        let ended = run(cli::Promote { data_dir, force: false, long_ago: false, json: true }).await.unwrap();
+        assert_eq!(ended, ExitCode::from(ANSWERS));
+        assert!(!data.path().join(DATA_FILE).exists());
+    }
+
+    #[tokio::test]
+    async fn a_standby_that_hangs_is_not_waited_for_for_ever() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = StandbyFolder::of(data.path());
+        folder.make().unwrap();
+        let held = folder.lock().unwrap().unwrap();
+        // It listens, and never answers.
+        let _socket = control::listen(data.path()).unwrap();
+        let soon = Duration::from_secs(60);
+        let taken = |within| tokio::time::timeout(soon, take_over(data.path(), &folder, within));
+        let why = taken(Duration::from_millis(200)).await.expect("an end").unwrap_err();
+        assert!(why.to_string().contains("does not end: stop it"), "{why}");
+        // One that is ended meanwhile gives way.
+        drop(held);
+        assert!(taken(Duration::from_millis(200)).await.expect("an end").is_ok());
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
 use anyhow::Context;
 use fleet::{Pieces, Stand};
 use rustix::process::Signal;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 use tokio::{signal::unix::SignalKind, sync::watch};
 use web::TrustedProxies;
 
@@ -86,18 +86,15 @@ pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> 
         let _ = following.await;
     }
     let _ = stop.send(true);
-    let _ = std::fs::remove_file(control::socket_path(data_dir));
+    let _ = fs::remove_file(control::socket_path(data_dir));
     ended
 }
 
-/// The folder of a standby: an empty data folder becomes one, a server's does not.
+/// The folder of a standby: an empty data folder becomes one, a server's does not, nor one in which something else lies.
 pub(super) fn begin(data_dir: &Path) -> anyhow::Result<StandbyFolder> {
     let folder = StandbyFolder::of(data_dir);
     match Pieces::from(data_dir).look() {
         Ok(Stand::New) | Err(fleet::OpenError::Standby { .. }) => {}
-        Err(why @ fleet::OpenError::HalfRestored { .. }) if folder.is_there() => {
-            anyhow::bail!("{why}; here it is promote that did not end: run that again")
-        }
         Err(why) => return Err(why.into()),
         Ok(_) if folder.is_there() => anyhow::bail!(
             "{} was promoted: it is the server now; start it without --follow",
@@ -108,8 +105,29 @@ pub(super) fn begin(data_dir: &Path) -> anyhow::Result<StandbyFolder> {
             data_dir.display()
         ),
     }
+    if !folder.is_there()
+        && let Some(found) = first_of(data_dir)?
+    {
+        anyhow::bail!(
+            "{} is not empty ({found} is in it): a standby wants a folder of its own, which is empty at its first start",
+            data_dir.display()
+        );
+    }
     folder.make()?;
     Ok(folder)
+}
+
+/// The first by name of what is in a folder; `None` = it is empty, or not there.
+fn first_of(folder: &Path) -> anyhow::Result<Option<String>> {
+    let named = || folder.display().to_string();
+    let entries = match fs::read_dir(folder) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+        entries => entries.with_context(named)?,
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    let names = names.collect::<Result<Vec<_>, _>>().with_context(named)?;
+    // A file system of its own has this in it.
+    Ok(names.into_iter().filter(|name| name != "lost+found").min())
 }
 
 /// A standby has no authority, and so no certificate but one that is brought.
@@ -125,4 +143,32 @@ fn speech(config: &Config) -> anyhow::Result<(http::Speech, Option<Tls>)> {
     let spoken = tls.as_ref().map(|tls| tls.config_for(&[b"http/1.1"])).transpose();
     let speech = http::Speech { tls: spoken.context("certificate of the pages")?, public_url };
     Ok((speech, tls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_begins_in_an_empty_folder_and_goes_on_in_its_own() {
+        let scratch = tempfile::tempdir().unwrap();
+        let refused = |data_dir: &Path| begin(data_dir).unwrap_err().to_string();
+        let new = scratch.path().join("new");
+        begin(&new).unwrap();
+        fs::write(new.join("certificate.pem"), "x").unwrap();
+        begin(&new).unwrap();
+        // What somebody else has there would lie beside a server, or be taken for a part of one.
+        let full = scratch.path().join("full");
+        for name in ["b.txt", "a.txt"] {
+            fs::create_dir_all(&full).unwrap();
+            fs::write(full.join(name), "x").unwrap();
+        }
+        let why = refused(&full);
+        assert!(why.contains("is not empty (a.txt is in it)"), "{why}");
+        assert!(!full.join("standby").exists(), "it is left as it was");
+        // A promotion that did not end goes on; nothing is followed there.
+        fs::write(new.join("restore-begun"), "x").unwrap();
+        let why = refused(&new);
+        assert!(why.contains("did not end: run holdfast-server promote"), "{why}");
+    }
 }

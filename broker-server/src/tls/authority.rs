@@ -73,10 +73,10 @@ impl Authority {
         before: Before<'_>,
     ) -> Result<(), TlsError> {
         let mut write = |path: &Path, text: &str| {
-            before(path, text.as_bytes()).map_err(|source| TlsError::File {
+            before(path, text.as_bytes()).map_err(|why| TlsError::File {
                 doing: "can't make",
                 path: path.to_owned(),
-                source,
+                why,
             })?;
             files::write(path, text.as_bytes())
         };
@@ -196,7 +196,7 @@ pub(super) fn retire_present(folder: &Path) -> Result<(), TlsError> {
         match std::fs::rename(&from, folder.join(to)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             moved => moved
-                .map_err(|source| TlsError::File { doing: "can't move", path: from, source })
+                .map_err(|why| TlsError::File { doing: "can't move", path: from, why })
                 .and_then(|()| files::sync(folder)),
         }
     };
@@ -213,7 +213,7 @@ pub(super) fn put_aside(folder: &Path, now: Timestamp) -> Result<(), TlsError> {
     let aside = folder.with_extension(format!("old-{}", now.0));
     match std::fs::rename(folder, &aside) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(TlsError::File { doing: "can't move away", path: folder.to_owned(), source }),
+        Err(why) => Err(TlsError::File { doing: "can't move away", path: folder.to_owned(), why }),
         Ok(()) => {
             tracing::warn!(to = %aside.display(), "the authority that can't be used was put aside");
             Ok(())

@@ -6,14 +6,14 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file or folder can't be read or written.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {why}", path.display())]
     File {
         /// What was tried.
         doing: &'static str,
         /// Path of the file or folder.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        why: io::Error,
     },
     /// A file holds no PEM of what it should.
     #[error("{} holds no {what} in PEM form", path.display())]

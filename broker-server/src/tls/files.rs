@@ -13,7 +13,7 @@ use std::{
 pub type Before<'a> = &'a mut dyn FnMut(&Path, &[u8]) -> io::Result<()>;
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> TlsError + 'a {
-    move |source| TlsError::File { doing, path: path.to_owned(), source }
+    move |why| TlsError::File { doing, path: path.to_owned(), why }
 }
 
 /// Only what is a file: a pipe, say, could be read for ever.

@@ -34,17 +34,16 @@ pub enum ArchiveError {
     Overtaken,
     /// It could not be written.
     #[error("the archive could not be written: {0}")]
-    Write(#[source] io::Error),
+    Write(io::Error),
     /// It could not be read.
     #[error("the archive can't be read: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// A file of the server could not be read or written.
     #[error("{}: {why}", path.display())]
     File {
         /// Which.
         path: PathBuf,
         /// Why.
-        #[source]
         why: io::Error,
     },
     /// It is something else.

@@ -11,7 +11,7 @@ use crate::authority;
 use crate::data_folder::make_data_folder;
 use crate::incarnation;
 use crate::op::Op;
-use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE, RESTORE_FILE, leave, remove};
+use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE, RESTORE_FILE, STANDBY_FOLDER, leave, remove};
 use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, META_PREDECESSOR, META_TRUSTED, Meta};
 use crate::record::{AuditAction, AuditTarget, Fingerprint, Predecessor, TrustedAuthority};
 use crate::refused::{OpenError, StoreError};
@@ -155,7 +155,16 @@ pub(crate) fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(failed())?,
     };
-    if data_dir.join(RESTORE_FILE).exists() {
+    let is_torn = data_dir.join(RESTORE_FILE).exists();
+    if data_dir.join(STANDBY_FOLDER).is_dir() && (is_torn || !data_dir.join(DATA_FILE).exists()) {
+        let data_dir = data_dir.to_owned();
+        // It has archives of its own, and only a promotion knows whose place the server takes.
+        return Err(ArchiveError::Piece(match is_torn {
+            true => OpenError::HalfPromoted { data_dir },
+            false => OpenError::Standby { data_dir },
+        }));
+    }
+    if is_torn {
         return Ok(());
     }
     // One that ended while it was about to leave its mark has left the draft of that.

@@ -339,3 +339,23 @@ async fn an_archive_that_was_overtaken_is_none_and_the_next_one_is_made_of_the_f
     assert_eq!(place.list().unwrap(), [kept]);
     fleet.shutdown().await;
 }
+
+/// Only a promotion knows whose place the server takes, and keeps the archives that are there.
+#[test]
+fn nothing_is_restored_into_the_folder_of_a_standby_whole_or_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, archive) = (folder.path().join("data"), folder.path().join("archive.age"));
+    fs::create_dir_all(data_dir.join("standby/archives")).unwrap();
+    let why = restore(&archive, &opener(), &data_dir, driver()).unwrap_err();
+    assert!(matches!(why, ArchiveError::Piece(OpenError::Standby { .. })), "{why}");
+    fs::write(data_dir.join(RESTORE_FILE), "x").unwrap();
+    let why = restore(&archive, &opener(), &data_dir, driver()).unwrap_err();
+    assert!(matches!(why, ArchiveError::Piece(OpenError::HalfPromoted { .. })), "{why}");
+    assert!(why.to_string().contains("holdfast-server promote"), "{why}");
+    let why = Pieces::from(data_dir.as_path()).look().unwrap_err();
+    assert!(matches!(why, OpenError::HalfPromoted { .. }), "{why}");
+    assert!(data_dir.join("standby/archives").is_dir());
+    fs::remove_dir_all(data_dir.join("standby")).unwrap();
+    let why = Pieces::from(data_dir.as_path()).look().unwrap_err();
+    assert!(matches!(why, OpenError::HalfRestored { .. }), "{why}");
+}
