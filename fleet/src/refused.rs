@@ -43,13 +43,14 @@ pub enum Refused {
     StandbyNotFound,
     /// Another server has the place of this one.
     #[error(
-        "another server was made of this one and has its place (incarnation {incarnation}, {url}): this one stands still; make \
-         the change there"
+        "another server was made of this one and has its place (incarnation {incarnation}{}): this one stands still; make \
+         the change there",
+        if url.is_empty() { ", on the machine that was its standby".to_owned() } else { format!(", {url}") }
     )]
     Superseded {
         /// Which incarnation it is.
         incarnation: schema::Incarnation,
-        /// Where its pages are.
+        /// Where its pages are; empty = that is not known.
         url: String,
     },
     /// The name is somebody else's.
@@ -609,7 +610,6 @@ pub enum OpenError {
         /// The data folder.
         data_dir: PathBuf,
     },
-    /// A standby keeps its archives there.
     /// The promotion of a standby in the folder did not end.
     #[error(
         "{data_dir} holds what a promotion of this standby has left that did not end: run holdfast-server promote over it again, \
@@ -619,6 +619,7 @@ pub enum OpenError {
         /// The data folder.
         data_dir: PathBuf,
     },
+    /// A standby keeps its archives there.
     #[error(
         "{data_dir} is the folder of a standby: holdfast-server serve --follow goes on with it, and holdfast-server promote makes \
          the server of it"

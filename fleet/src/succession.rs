@@ -9,6 +9,7 @@ use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::incarnation;
 use crate::op::Op;
+use crate::page_url::told_to;
 use crate::record::meta::{META_PREDECESSOR, META_SUCCEEDED, Meta};
 use crate::record::{AuditAction, AuditTarget, Predecessor, Succession};
 use crate::refused::{Refused, StoreError};
@@ -87,7 +88,8 @@ impl Fleet {
         let (view, context) = (self.view()?, self.context());
         let Some(predecessor) = predecessor(&view)? else { return Ok(None) };
         let since = incarnation::restoration(&view)?.map_or(context.started_at, |it| it.restored_at);
-        let url = Some(url).filter(|url| url.len() <= MOST_URL_BYTES).unwrap_or_default().to_owned();
+        let url = Some(told_to(url, &predecessor.url)).filter(|url| url.len() <= MOST_URL_BYTES);
+        let url = url.unwrap_or_default().to_owned();
         let statement = Statement { incarnation: incarnation::read(&view)?.0, since_ms: since.0, url };
         let plain = serde_json::to_vec(&statement).unwrap_or_default();
         Ok(Some((predecessor, context.master.seal(Binding::Succession, context.random(), &plain))))
@@ -123,7 +125,8 @@ impl Fleet {
 
 fn write(op: &mut Op<'_, '_>, succession: &Succession) -> Result<(), StoreError> {
     op.tx.put(&META, &META_SUCCEEDED.to_owned(), &Meta::Succeeded(succession.clone()))?;
-    let detail = format!("incarnation {}, {}", succession.incarnation, succession.url);
+    let at = if succession.url.is_empty() { "" } else { ", " };
+    let detail = format!("incarnation {}{at}{}", succession.incarnation, succession.url);
     audit::note(op, AuditAction::ServerSuperseded, AuditTarget::Server, detail)
 }
 
@@ -227,6 +230,29 @@ mod tests {
         let audit = fleet.read().unwrap().audit(&AuditFilter::default(), &Page::default()).unwrap();
         let lines = audit.items.iter().filter(|line| line.action == AuditAction::ServerSuperseded);
         assert_eq!(lines.count(), 1);
+    }
+
+    /// Where a server does not know an address of its pages that leads others there, none is shown to people.
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_from_the_other_machine_is_not_told() {
+        for (former, url, told) in [
+            ("https://former.example", "https://standby.example", ", https://standby.example)"),
+            ("https://former.example", "http://127.0.0.1:8080", ", on the machine that was its standby)"),
+            ("https://former.example", "http://0.0.0.0:8080", ", on the machine that was its standby)"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8081", ", http://127.0.0.1:8081)"),
+        ] {
+            let (new, old) = (fleet(), fleet());
+            let put = new.write(By::system(), move |op| {
+                incarnation::begin_anew(op, NOW, Incarnation::ZERO, false)?;
+                let predecessor = Predecessor { url: former.to_owned(), authority: None, plain: true };
+                Ok(op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(predecessor))?)
+            });
+            put.await.unwrap();
+            let (_, sealed) = new.statement(url).unwrap().unwrap();
+            assert_eq!(old.hear_of_successor(&sealed, By::system()).await.unwrap(), Heard::StandsStill);
+            let refused = old.create_host("late", vec![], By::system()).await.unwrap_err().to_string();
+            assert!(refused.contains(told), "{url}: {refused}");
+        }
     }
 
     #[tokio::test]

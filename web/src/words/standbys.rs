@@ -29,7 +29,12 @@ pub(crate) fn late_standbys(now: Timestamp, standbys: &[Standby]) -> Option<Stri
 /// What a server that stands still says.
 pub(crate) fn succession(now: Timestamp, succession: &Succession) -> String {
     let Succession { incarnation, since, url } = succession;
-    let at = if url.is_empty() { String::new() } else { format!(" at {url}") };
+    let at = match url.as_str() {
+        "" => ". Where its pages are it does not say, as it has no --public-url that leads there: look for the machine that was the \
+               standby of this one (the audit has the address from which this one was told that its place is taken)"
+            .to_owned(),
+        url => format!(" at {url}"),
+    };
     format!(
         "It was made of an archive of this one {}, is incarnation {incarnation}, and serves the hosts{at}. Here nothing can be \
          changed, no job is begun, no archive is made, and no agent is let in; what is here can be read. Stop this server. To \
