@@ -218,10 +218,14 @@ pub struct Restore {
     /// The archive is older than a year by this machine's clock, and the clock is right
     #[arg(long)]
     pub long_ago: bool,
-    /// Become an incarnation above this one, of which agents have heard: one that a clock made that was years ahead
+    /// Become an incarnation above this one, of which agents have heard: one that a clock made that was years ahead; up to
+    /// 253402300799, the end of the year 9999
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
         value_parser = clap::value_parser!(u64).range(0..=MOST_INCARNATION))]
     pub incarnation_after: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// No clock has come so far: the end of the year 9999, in seconds since 1970.
@@ -260,12 +264,18 @@ pub enum Standby {
         server: Served,
         /// Which one
         name: String,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// On the standby: print the recipient of its data folder, which is made where it is empty or not there
     Recipient {
         /// The data folder of the standby
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
         data_dir: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -385,6 +395,28 @@ mod tests {
         let text = command.clone().mut_args(|arg| arg.hide_env_values(true)).render_long_help();
         all.push_str(&format!("### {}\n{text}\n", command.get_display_name().unwrap_or(command.get_name())));
         command.get_subcommands_mut().filter(|it| it.get_name() != "help").for_each(|below| help(below, all));
+    }
+
+    /// A number of milliseconds, say, would make an incarnation that no later restore reaches by its clock.
+    #[test]
+    fn an_incarnation_is_given_up_to_a_bound_that_the_refusal_names() {
+        let parsed = |number: u64| {
+            let number = number.to_string();
+            Cli::try_parse_from([
+                "holdfast-server",
+                "restore",
+                "a.age",
+                "--check",
+                "--incarnation-after",
+                &number,
+            ])
+        };
+        assert!(parsed(MOST_INCARNATION).is_ok());
+        let why = parsed(MOST_INCARNATION + 1).unwrap_err().to_string();
+        assert!(why.contains("253402300799"), "{why}");
+        let mut command = Cli::command();
+        let restore = command.find_subcommand_mut("restore").unwrap();
+        assert!(restore.render_long_help().to_string().contains(&MOST_INCARNATION.to_string()));
     }
 
     #[test]

@@ -130,6 +130,13 @@ pub enum Answer {
         /// The instant whose state it holds, in milliseconds since 1970.
         made_at_ms: u64,
     },
+    /// A standby was added.
+    StandbyAdded {
+        /// With which it asks.
+        token: String,
+        /// Where it finds the pages of the server, as far as that is known.
+        url: Option<String>,
+    },
     /// The standbys of the server.
     Standbys(Vec<StandbyTold>),
     /// The standby ends.
@@ -224,6 +231,8 @@ pub struct Asked {
     pub archives: Arc<Archives>,
     /// Its authorities.
     pub rollover: Arc<Rollover>,
+    /// Where its pages are.
+    pub public_url: String,
 }
 
 /// A file that follows the answer.
@@ -279,7 +288,7 @@ pub async fn serve(listener: Arc<UnixListener>, asked: Asked, beat: Beat) {
 }
 
 async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
-    let Asked { fleet, pieces, archives, rollover } = asked;
+    let Asked { fleet, pieces, archives, rollover, public_url } = asked;
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
     tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;
@@ -315,7 +324,10 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
                 Err(why) => Answer::Refused(why),
             }
         }
-        Ok(ask) => carry_out(&fleet, ask).await,
+        Ok(ask) => match carry_out(&fleet, ask).await {
+            Answer::StandbyAdded { token, .. } => Answer::StandbyAdded { token, url: Some(public_url) },
+            answer => answer,
+        },
         Err(error) => Answer::Refused(format!("not understood: {error}")),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
@@ -387,9 +399,10 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
             Ok(code) => Ok(code.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         },
-        Ask::AddStandby { name, recipient } => {
-            fleet.add_standby(name, recipient, by).await.map_err(|refused| refused.to_string())
-        }
+        Ask::AddStandby { name, recipient } => match fleet.add_standby(name, recipient, by).await {
+            Ok(token) => return Answer::StandbyAdded { token: token.expose().to_owned(), url: None },
+            Err(refused) => Err(refused.to_string()),
+        },
         Ask::RemoveStandby { name } => {
             let removed = fleet.remove_standby(name, by).await;
             removed.map(|()| Secret::default()).map_err(|refused| refused.to_string())

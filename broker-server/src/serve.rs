@@ -178,8 +178,14 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     });
     let socket = Arc::new(control::listen(data_dir).context("control socket")?);
     let (pieces, kept) = (Arc::clone(&own_pieces), Arc::clone(&archives));
-    let asked =
-        control::Asked { fleet: fleet.clone(), pieces, archives: kept, rollover: Arc::clone(&rollover) };
+    let public_url = config.public_url.value.clone();
+    let asked = control::Asked {
+        fleet: fleet.clone(),
+        pieces,
+        archives: kept,
+        rollover: Arc::clone(&rollover),
+        public_url,
+    };
     let control = tasks
         .spawn("control", tasks::IDLE, move |beat| control::serve(Arc::clone(&socket), asked.clone(), beat));
     let (both, running) = ((&tls, pages_tls.as_ref()), (&tasks, stopped.clone()));

@@ -3,7 +3,7 @@
 use crate::{cli, clock, out, passphrase};
 use anyhow::Context;
 use fleet::{
-    ArchiveError, ArchiveOpener, Contents, Driver, RestoreAs, Restored, look_through, record::Secret,
+    About, ArchiveError, ArchiveOpener, Contents, Driver, RestoreAs, Restored, look_through, record::Secret,
 };
 use schema::{Incarnation, Timestamp};
 use std::{
@@ -22,12 +22,35 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
     let opener = opener(options)?;
     let Some(data_dir) = options.data_dir.as_ref().filter(|_| !options.check) else {
         let found = look_through(BufReader::with_capacity(1 << 20, opened), &opener)?;
+        if options.json {
+            return Ok(out::line(facts(&found.about, found.rows))?);
+        }
         return Ok(out::line(in_words(archive, &found))?);
     };
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
     let wish = RestoreAs { above: Incarnation(options.incarnation_after), is_long_ago: options.long_ago };
     let restored = fleet::restore_as(archive, &opener, data_dir, driver, wish)?;
+    if options.json {
+        let mut told = facts(&restored.about, restored.rows);
+        told["data_dir"] = data_dir.display().to_string().into();
+        told["restored_incarnation"] = restored.incarnation.0.into();
+        told["parts"] = restored.parts.clone().into();
+        return Ok(out::line(told)?);
+    }
     Ok(out::print(done(data_dir, &restored))?)
+}
+
+/// What an archive is of, for programs.
+fn facts(about: &About, rows: u64) -> serde_json::Value {
+    serde_json::json!({
+        "as_of": web::rfc3339(Timestamp(about.made_at_ms)),
+        "incarnation": about.incarnation,
+        "hosts": about.hosts,
+        "rows": rows,
+        "addresses": about.addresses().collect::<Vec<_>>(),
+        "server_version": about.server_version,
+        "data_format": about.data_format,
+    })
 }
 
 fn opener(options: &cli::Restore) -> anyhow::Result<ArchiveOpener> {
@@ -57,15 +80,30 @@ pub(super) fn in_words(path: &Path, found: &Contents) -> String {
         0 => String::new(),
         incarnation => format!(", itself restored from an archive, incarnation {incarnation}"),
     };
+    let addresses: Vec<&str> = about.addresses().collect();
+    let of = if addresses.is_empty() {
+        "that names no address".to_owned()
+    } else {
+        format!("of {}", addresses.join(","))
+    };
     format!(
         "{}: the server {of} as of {} ({}, {} of the data file{before}; holdfast-server {})",
         path.display(),
-        where_to_start(about.addresses()),
         web::rfc3339(Timestamp(about.made_at_ms)),
         many(about.hosts, "host"),
         many(found.rows, "row"),
         about.server_version,
     )
+}
+
+/// Where a server is to be started whose agents dial these.
+pub(crate) fn where_to_start<'a>(addresses: impl Iterator<Item = &'a str>) -> String {
+    match addresses.collect::<Vec<_>>().as_slice() {
+        [] => "What its agents dial is not known: they have it from before. Start it where that leads:"
+            .to_owned(),
+        [one] => format!("Its agents dial {one}. Start it where that leads:"),
+        several => format!("Its agents dial {}. Start it where one of these leads:", several.join(", ")),
+    }
 }
 
 /// What was done, and what is to be done next.
@@ -77,14 +115,9 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
          hold; the audit\nsays so. {}\n\n",
         web::rfc3339(Timestamp(about.made_at_ms)),
         restored.incarnation,
+        where_to_start(about.addresses()),
     );
     let has = |name| restored.parts.contains(&name);
-    let addresses: Vec<&str> = about.addresses().collect();
-    let of = if addresses.is_empty() {
-        "that names no address".to_owned()
-    } else {
-        format!("of {}", addresses.join(","))
-    };
     let config =
         if has("settings.toml") { format!(" --config {folder}/settings.toml") } else { String::new() };
     text.push_str(&format!("    holdfast-server serve{config} --data-dir {folder}\n\n"));
@@ -96,16 +129,6 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
     }
     if has("brought/certificate.pem") {
         text.push_str(&format!(
-/// Where a server is to be started whose agents dial these.
-pub(crate) fn where_to_start<'a>(addresses: impl Iterator<Item = &'a str>) -> String {
-    match addresses.collect::<Vec<_>>().as_slice() {
-        [] => "What its agents dial is not known: they have it from before. Start it where that leads:"
-            .to_owned(),
-        [one] => format!("Its agents dial {one}. Start it where that leads:"),
-        several => format!("Its agents dial {}. Start it where one of these leads:", several.join(", ")),
-    }
-}
-
             "The certificate that was brought, and its key, are in {folder}/brought: name them with --tls-certificate and \
              --tls-key.\n"
         ));

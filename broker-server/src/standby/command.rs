@@ -6,20 +6,26 @@ use crate::{
     control::{self, Answer, Ask, StandbyTold},
     data, out,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 /// Adds, lists or removes standbys of a server, which may run; or shows the recipient of a standby.
 pub async fn run(command: cli::Standby) -> anyhow::Result<()> {
     match command {
         cli::Standby::Add { server, name, recipient, json } => {
             let ask = Ask::AddStandby { name: name.clone(), recipient };
-            let Answer::Secret(token) = answer(&server.data_dir, server.master_key_file, ask).await? else {
-                anyhow::bail!(control::OTHER_VERSION)
-            };
+            let added = answer(&server.data_dir, server.master_key_file, ask).await?;
+            let Answer::StandbyAdded { token, url } = added else { anyhow::bail!(control::OTHER_VERSION) };
+            let url = url.filter(|url| fleet::leads_others(url));
             if json {
-                return Ok(out::line(serde_json::json!({ "name": name, "token": token }))?);
+                return Ok(out::line(serde_json::json!({ "name": name, "token": token, "url": url }))?);
             }
-            Ok(out::line(token)?)
+            out::line(token)?;
+            // Beside the output: a script takes that as the token.
+            let _ = std::io::stderr().write_all(next_steps(url.as_deref()).as_bytes());
+            Ok(())
         }
         cli::Standby::List { server, json } => {
             let Answer::Standbys(all) =
@@ -30,19 +36,44 @@ pub async fn run(command: cli::Standby) -> anyhow::Result<()> {
             if json {
                 return Ok(out::line(serde_json::json!({ "standbys": all }))?);
             }
+            if all.is_empty() {
+                return Ok(out::line("This server has no standby.")?);
+            }
             Ok(out::print(all.iter().map(in_words).collect::<String>())?)
         }
-        cli::Standby::Remove { server, name } => {
-            let ask = Ask::RemoveStandby { name };
+        cli::Standby::Remove { server, name, json } => {
+            let ask = Ask::RemoveStandby { name: name.clone() };
             let _ = answer(&server.data_dir, server.master_key_file, ask).await?;
-            Ok(())
+            if json {
+                return Ok(out::line(serde_json::json!({ "removed": name }))?);
+            }
+            Ok(out::line(format_args!("{name} fetches nothing any more. What it has fetched, it keeps."))?)
         }
-        cli::Standby::Recipient { data_dir } => {
+        cli::Standby::Recipient { data_dir, json } => {
             let there = Some(StandbyFolder::of(&data_dir)).filter(StandbyFolder::is_there);
             let folder = there.map_or_else(|| serve::begin(&data_dir), Ok)?;
-            Ok(out::line(folder.identity()?.1)?)
+            let (_, recipient) = folder.identity()?;
+            if json {
+                return Ok(out::line(serde_json::json!({ "recipient": recipient }))?);
+            }
+            Ok(out::line(recipient)?)
         }
     }
+}
+
+/// What is to be done on the machine of a standby that was added.
+fn next_steps(url: Option<&str>) -> String {
+    let follow = url.unwrap_or("URL");
+    let mut text = format!(
+        "\nThis is its token, shown this once. On the machine of the standby, with NEWDIR the folder whose recipient was given:\n\n    \
+         (umask 077; cat > NEWDIR/standby/token)    # the token, Enter, Ctrl-D\n    \
+         holdfast-server serve --follow {follow} --data-dir NEWDIR --mqtt-public ADDRESS:8883\n\n\
+         ADDRESS is where agents would find that machine: name it on this server, too, with --mqtt-public, behind its own.\n"
+    );
+    if url.is_none() {
+        text.push_str("URL is where that machine finds the pages of this server, such as https://holdfast.example:8443.\n");
+    }
+    text
 }
 
 fn in_words(standby: &StandbyTold) -> String {
@@ -66,5 +97,22 @@ async fn answer(data_dir: &Path, key_file: Option<PathBuf>, ask: Ask) -> anyhow:
     match answer {
         Answer::Refused(why) => anyhow::bail!(why),
         answer => Ok(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_next_is_said_as_commands() {
+        let known = next_steps(Some("https://fleet.example"));
+        assert!(
+            known.contains("serve --follow https://fleet.example --data-dir NEWDIR")
+                && !known.contains("URL"),
+            "{known}"
+        );
+        let unknown = next_steps(None);
+        assert!(unknown.contains("serve --follow URL") && unknown.contains("URL is where"), "{unknown}");
     }
 }

@@ -60,7 +60,11 @@ impl Standby {
     fn add_to(&self, server: &Server, name: &str) {
         let data = server.data_dir.display().to_string();
         let words = ["standby", "add", name, "--recipient", &self.recipient, "--data-dir", &data];
-        self.put_token(holdfast(&words).expect_success("a token").trim());
+        let said = holdfast(&words).expect_success("a token");
+        // Beside it stands what to do with it.
+        assert!(said.contains("holdfast-server serve --follow"), "{said}");
+        let token = said.lines().find(|line| line.starts_with("hfs_")).expect("a token");
+        self.put_token(token);
     }
 
     fn put_token(&self, token: &str) {
@@ -373,7 +377,11 @@ fn what_is_wrong_is_told_by_its_name_and_leaves_what_there_is() {
     assert_eq!(standby.archives(), before);
     let listed = holdfast(&["standby", "list", "--data-dir", &data]).expect_success("a list");
     assert!(listed.starts_with("barn  asked 20"), "{listed}");
-    let _ = holdfast(&["standby", "remove", "barn", "--data-dir", &data]).expect_success("it goes");
+    let gone =
+        holdfast(&["standby", "remove", "barn", "--json", "--data-dir", &data]).expect_success("it goes");
+    assert_eq!(gone.trim(), r#"{"removed":"barn"}"#);
+    let listed = holdfast(&["standby", "list", "--data-dir", &data]).expect_success("a list");
+    assert_eq!(listed.trim(), "This server has no standby.");
     let unknown = holdfast(&["standby", "remove", "barn", "--data-dir", &data]);
     assert!(
         unknown.status.code() == Some(1) && unknown.output.contains("no such standby"),
@@ -432,6 +440,19 @@ fn what_is_wrong_is_told_by_its_name_and_leaves_what_there_is() {
         "{said}"
     );
     assert!(told["address_known"].is_null(), "{said}");
+    // What is worth nothing any more is gone, and what was before stays as a way back.
+    assert!(!standby.data_dir.join("standby/token").exists());
+    assert!(standby.data_dir.join("standby/identity.txt").exists() && !standby.archives().is_empty());
+    let check = [
+        "--identity-file",
+        &standby.data_dir.join("standby/identity.txt").display().to_string(),
+        "--check",
+        "--json",
+    ];
+    let kept = standby.archives()[0].display().to_string();
+    let said = holdfast(&[&["restore", &kept], &check[..]].concat()).expect_success("an archive");
+    let of: Value = serde_json::from_str(&said).expect("JSON");
+    assert!(of["rows"].as_u64() > Some(0) && of["addresses"].is_array(), "{said}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
 use fleet::record::Secret;
-use fleet::{ArchiveKey, Standby};
+use fleet::{ArchiveKey, Standby, leads_others};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -60,6 +60,8 @@ pub(crate) struct ArchivesView {
     pub(crate) standbys: Vec<StandbyLine>,
     /// The token of the standby that was just added, shown this once.
     pub(crate) token: Option<String>,
+    /// The command that starts it.
+    pub(crate) follow: String,
     /// What was typed of a standby that was not added: its name and its recipient.
     pub(crate) typed: (String, String),
     pub(crate) problem: Option<ProblemView>,
@@ -93,6 +95,7 @@ impl crate::sample::Samples for ArchivesView {
                 late: true,
             }],
             token: s.some("hfs_x"),
+            follow: s.text("holdfast-server serve --follow https://holdfast.example"),
             typed: (s.text("barn"), s.text("age1y")),
             problem: None,
         };
@@ -175,11 +178,18 @@ fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, P
         standbys: ctx.app.fleet.standbys()?.iter().map(|standby| line(now, standby)).collect(),
         token: once.token.as_ref().map(|token| token.expose().to_owned()),
         typed: refused.standby.clone(),
+        follow: follow(&ctx.app.settings.public_url),
         problem: refused.problem.as_ref().map(ProblemView::from),
     })
 }
 
 fn line(now: Timestamp, standby: &Standby) -> StandbyLine {
+/// What starts a standby of the server whose pages are there.
+fn follow(url: &str) -> String {
+    let url = if leads_others(url) { url } else { "URL" };
+    format!("holdfast-server serve --follow {url} --data-dir NEWDIR --mqtt-public ADDRESS:8883")
+}
+
     StandbyLine {
         name: standby.name.clone(),
         recipient: standby.recipient.clone(),
