@@ -116,8 +116,9 @@ impl App {
         let failed_recently = self.failures().is_recent(writer.failed, now);
         let lost_piece = (settings.lost_piece)();
         let late = settings.archives.status().ok().filter(|status| status.state == ArchiveState::Late);
-        let late_archive = late.map(|status| words::archives(now, &status).sentence);
-        let late_standbys = words::late_standbys(now, &self.fleet.standbys().unwrap_or_default());
+        let standbys = self.fleet.standbys().unwrap_or_default();
+        let late_archive = late.map(|status| words::archives(now, &status, &standbys).sentence);
+        let late_standbys = words::late_standbys(now, &standbys);
         let succession = self.fleet.succession().map(|it| words::succession(now, &it));
         judge(
             (damage, succession),

@@ -157,7 +157,8 @@ fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, P
     let (now, archives) = (ctx.now(), &ctx.app.settings.archives);
     archives.look();
     let status = archives.status()?;
-    let words = words::archives(now, &status);
+    let standbys = ctx.app.fleet.standbys()?;
+    let words = words::archives(now, &status, &standbys);
     let kept = status.key.as_ref().map(|key| key.recipients.join("\n")).unwrap_or_default();
     let recipients = refused.recipients.clone().unwrap_or(kept);
     Ok(ArchivesView {
@@ -175,21 +176,21 @@ fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, P
         recipients,
         offered: once.passphrase.as_ref().map(|offered| offered.expose().to_owned()),
         refused: refused.archive.clone(),
-        standbys: ctx.app.fleet.standbys()?.iter().map(|standby| line(now, standby)).collect(),
+        standbys: standbys.iter().map(|standby| line(now, standby)).collect(),
         token: once.token.as_ref().map(|token| token.expose().to_owned()),
-        typed: refused.standby.clone(),
         follow: follow(&ctx.app.settings.public_url),
+        typed: refused.standby.clone(),
         problem: refused.problem.as_ref().map(ProblemView::from),
     })
 }
 
-fn line(now: Timestamp, standby: &Standby) -> StandbyLine {
 /// What starts a standby of the server whose pages are there.
 fn follow(url: &str) -> String {
     let url = if leads_others(url) { url } else { "URL" };
     format!("holdfast-server serve --follow {url} --data-dir NEWDIR --mqtt-public ADDRESS:8883")
 }
 
+fn line(now: Timestamp, standby: &Standby) -> StandbyLine {
     StandbyLine {
         name: standby.name.clone(),
         recipient: standby.recipient.clone(),

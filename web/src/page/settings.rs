@@ -214,7 +214,8 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
     let now = ctx.now();
     let (held, more) = held_up(ctx, state)?;
     let kits = crate::words::kits(&state.kits()?);
-    let archives = crate::words::archives(now, &ctx.app.settings.archives.status()?);
+    let archives =
+        crate::words::archives(now, &ctx.app.settings.archives.status()?, &ctx.app.fleet.standbys()?);
     Ok(SettingsView {
         sole_origin: ctx.app.origins().sole().map(|sole| sole.words()),
         held: held.into_iter().map(|held| held_row(now, held)).collect(),

@@ -1,8 +1,9 @@
 //! How the archives of the server stand, in words.
 
+use super::standbys::heard;
 use crate::format::{ago, bytes};
 use crate::problem::sentence;
-use fleet::{ArchiveState, ArchiveStatus};
+use fleet::{ArchiveState, ArchiveStatus, Standby};
 use schema::Timestamp;
 
 /// How they stand.
@@ -13,8 +14,8 @@ pub(crate) struct ArchivesWords {
     pub(crate) sentence: String,
 }
 
-/// In short and in a sentence.
-pub(crate) fn archives(now: Timestamp, status: &ArchiveStatus) -> ArchivesWords {
+/// In short and in a sentence. A standby that follows has an archive, too, but none of yesterday.
+pub(crate) fn archives(now: Timestamp, status: &ArchiveStatus, standbys: &[Standby]) -> ArchivesWords {
     let newest = status.newest(now).map(|kept| format!("{} ({})", ago(now, kept.at), bytes(kept.bytes)));
     let failed = || match &status.failed {
         Some((at, why)) => format!(" The last try failed {}: {}", ago(now, *at), sentence(why)),
@@ -24,8 +25,16 @@ pub(crate) fn archives(now: Timestamp, status: &ArchiveStatus) -> ArchivesWords 
         (ArchiveState::NoKey, _) => (
             "never",
             "Not set up",
-            "None is made: nobody has said what opens them. Without one, everything here is gone with this machine."
-                .to_owned(),
+            match standbys.iter().find(|standby| standby.fetched_at.is_some() && !standby.is_late) {
+                None => "None is made: nobody has said what opens them. Without one, everything here is gone with this machine."
+                    .to_owned(),
+                Some(standby) => format!(
+                    "None is made: nobody has said what opens them. The standby {} can take the place of this machine ({}), but it \
+                     keeps its last few archives, of a quarter of an hour perhaps: what somebody deletes here is soon gone there, too.",
+                    standby.name,
+                    heard(now, standby)
+                ),
+            },
         ),
         (ArchiveState::Ok, Some(newest)) => {
             ("ok", "Up to date", format!("The newest was made {newest}.{}", failed()))
@@ -51,7 +60,18 @@ mod tests {
         const DAY: u64 = 86_400_000;
         let now = Timestamp(1_794_500_000_000);
         let before = |days: u64| Timestamp(now.0 - days * DAY);
-        let said = |state, kept: Option<u64>, failed: bool| {
+        let standby = |name: &str, fetched_at, is_late| Standby {
+            name: name.to_owned(),
+            recipient: "age1x".to_owned(),
+            added_at: before(9),
+            asked_at: Some(Timestamp(now.0 - 180_000)),
+            has_all: false,
+            fetched_at,
+            bytes: 0,
+            peer: String::new(),
+            is_late,
+        };
+        let said_with = |standbys: &[Standby], state, kept: Option<u64>, failed: bool| {
             let kept = kept.map(|days| Kept { name: "x.age".into(), at: before(days), bytes: 2_000_000 });
             let status = ArchiveStatus {
                 key: None,
@@ -61,10 +81,15 @@ mod tests {
                 state,
                 folder: "/srv".to_owned(),
             };
-            let ArchivesWords { state, short, sentence } = archives(now, &status);
+            let ArchivesWords { state, short, sentence } = archives(now, &status, standbys);
             format!("{state} {short}: {sentence}")
         };
+        let said = |state, kept, failed| said_with(&[], state, kept, failed);
+        let (new, late) = (standby("new", None, false), standby("late", Some(before(2)), true));
+        let follows = standby("attic", Some(before(1)), false);
         let text = [
+            said_with(&[new.clone(), late.clone()], ArchiveState::NoKey, None, false),
+            said_with(&[new, late, follows], ArchiveState::NoKey, None, false),
             said(ArchiveState::NoKey, None, false),
             said(ArchiveState::NoKey, Some(9), false),
             said(ArchiveState::Begun, None, false),
