@@ -1,6 +1,6 @@
 //! The fleet, as the gate sees it.
 
-use crate::gate::{Audit, Directory, Login, LoginRefusal, Principal, QueuedCommand};
+use crate::gate::{Audit, Directory, Login, LoginRefusal, Principal, QueuedCommand, Refused};
 use crate::tasks::{self, Beat, Tasks};
 use bytes::Bytes;
 use fleet::{
@@ -49,6 +49,11 @@ impl FleetDirectory {
             write_notes(kept.0.clone(), Arc::clone(&kept.1), beat)
         });
         Self { fleet, notes }
+    }
+
+    /// What people call a host.
+    fn name_of(&self, host: HostId) -> Option<String> {
+        Some(self.fleet.read().ok()?.host(host).ok()??.name)
     }
 
     fn note(&self, take: impl FnOnce(&mut Unwritten)) {
@@ -145,7 +150,10 @@ impl Directory for FleetDirectory {
 
     fn refused(&self, audit: &Audit) {
         let (actor, target) = match &audit.principal {
-            Some(Principal::Host(host)) => (Actor::Agent, AuditTarget::Host(*host, host.to_string())),
+            Some(Principal::Host(host)) => {
+                let name = self.name_of(*host).unwrap_or_else(|| host.to_string());
+                (Actor::Agent, AuditTarget::Host(*host, name))
+            }
             Some(Principal::Viewer { name, .. }) => {
                 (Actor::Operator(name.clone()), AuditTarget::Account(name.clone()))
             }
@@ -153,6 +161,11 @@ impl Directory for FleetDirectory {
             Some(Principal::Enroll(_)) | None => (Actor::Agent, AuditTarget::Server),
         };
         let mut detail = audit.refused.to_string();
+        if let Refused::Login { username, .. } = &audit.refused
+            && let Some(name) = username.parse().ok().and_then(|host| self.name_of(host))
+        {
+            detail = format!("{detail}, {name}");
+        }
         if audit.suppressed > 0 {
             detail = format!("{detail} ({} more like it not listed)", audit.suppressed);
         }

@@ -52,6 +52,16 @@ fn a_copied_machine_is_kept_out_with_its_original_until_one_is_gone() {
     wait_kept_out(&copy);
 
     let host = scene.api().host(scene.host());
+    // People know it by its name.
+    let name = text(&host["name"]);
+    let refused = scene.api().get("/api/refused-connections").expect(200);
+    let mut rows = refused["items"].as_array().into_iter().flatten();
+    let row = rows.find(|row| row["reason"] == "quarantined").expect("a row");
+    assert_eq!((text(&row["name"]), text(&row["host_name"])), (scene.host().to_owned(), name.clone()));
+    wait::until("the audit to name it", SOON, || {
+        let audit = scene.api().get("/api/audit?action=mqtt.refused").expect(200).to_string();
+        if audit.contains(&format!("quarantine, {name}")) { Ok(()) } else { Err(audit) }
+    });
     assert_eq!(
         (text(&host["status"]), host["online"].as_bool()),
         ("failed".to_owned(), Some(false)),

@@ -4,15 +4,24 @@ use super::dto::RefusedConnectionOut;
 use super::list::List;
 use crate::app::Ctx;
 use crate::problem::Problem;
+use crate::refused_connection::RefusedConnection;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use fleet::Refused;
 
 /// `GET /api/refused-connections`.
-pub(crate) async fn list(ctx: Ctx) -> Json<List<RefusedConnectionOut>> {
-    let (found, now) = ((ctx.app.settings.refused_connections)(), ctx.now());
-    List::whole(found.rows.into_iter().map(|refused| RefusedConnectionOut::new(now, refused)).collect())
+pub(crate) async fn list(ctx: Ctx) -> Result<Json<List<RefusedConnectionOut>>, Problem> {
+    let rows = ctx.read(|ctx, state| {
+        let (found, now) = ((ctx.app.settings.refused_connections)(), ctx.now());
+        let row = |refused: RefusedConnection| {
+            let host = refused.name.as_deref().and_then(|name| name.parse().ok());
+            let host = host.map(|host| state.host(host)).transpose()?.flatten();
+            Ok(RefusedConnectionOut::new(now, refused, host.map(|host| host.name)))
+        };
+        found.rows.into_iter().map(row).collect::<Result<Vec<_>, Problem>>()
+    });
+    Ok(List::whole(rows.await?))
 }
 
 /// `POST /api/refused-connections/{host}/take-in`.

@@ -191,6 +191,8 @@ pub(crate) struct RefusedConnectionOut {
     address: String,
     /// The name that it gave: a host's id, a token's id, a view account; null = it got not so far.
     name: Option<String>,
+    /// What the host is called whose id that is; null = it is none of a host here.
+    host_name: Option<String>,
     /// `unknown_host`, `host_password`, `quarantined`, `unknown_token`, `token_password`, `token_expired`, `view_account`,
     /// `no_login`, `client_id`, `others_client_id`, `will`, `will_topic`, `will_qos`, `account_full`, `viewers_full`,
     /// `version`, `not_mqtt`, `untrusted`, `no_tls` or `newcomer`.
@@ -205,11 +207,12 @@ pub(crate) struct RefusedConnectionOut {
 }
 
 impl RefusedConnectionOut {
-    pub(crate) fn new(now: Timestamp, refused: RefusedConnection) -> Self {
+    pub(crate) fn new(now: Timestamp, refused: RefusedConnection, host_name: Option<String>) -> Self {
         let ago = |ms| rfc3339(Timestamp(now.0.saturating_sub(ms)));
         Self {
             address: refused.origin,
             name: refused.name,
+            host_name,
             reason: refused.reason.code(),
             reason_text: refused.reason.words(),
             tries: refused.tries,
