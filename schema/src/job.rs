@@ -460,11 +460,15 @@ pub enum Class {
     HostKeyChanged,
     /// A drill found files that can't be restored, or whose content is another one.
     ProofFailed,
+    /// What is to be downloaded is not in the snapshot.
+    NotInSnapshot,
+    /// What is to be downloaded is there, and can't be given in the form that was asked for, or in none.
+    NotDownloadable,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -496,6 +500,8 @@ impl Class {
         Self::UnknownHostKey,
         Self::HostKeyChanged,
         Self::ProofFailed,
+        Self::NotInSnapshot,
+        Self::NotDownloadable,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -533,6 +539,8 @@ impl Class {
             Self::UnknownHostKey => "unknown_host_key",
             Self::HostKeyChanged => "host_key_changed",
             Self::ProofFailed => "proof_failed",
+            Self::NotInSnapshot => "not_in_snapshot",
+            Self::NotDownloadable => "not_downloadable",
         }
     }
 }

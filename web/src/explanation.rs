@@ -426,6 +426,21 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "Set admin credentials",
             "Safe: they are sent to the host for one job and not stored there.",
         ),
+        Class::NotInSnapshot => explain(
+            "It is not in the snapshot",
+            "The snapshot has no file or folder of that path. Choose one on the page Restore, which shows what each snapshot has.",
+            NextStep::Restore,
+            "Choose a path",
+            "Safe: it only shows what there is.",
+        ),
+        Class::NotDownloadable => explain(
+            "It can't be downloaded like that",
+            "A file is downloaded as it is, a folder as an archive, and of a link, a device or a pipe there is nothing to \
+             download.",
+            NextStep::Restore,
+            "Choose a path",
+            "Safe: it only shows what there is.",
+        ),
         Class::Other => explain(
             "restic failed",
             "The cause is not known. The last output of restic is below; the log has the rest.",

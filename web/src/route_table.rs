@@ -521,7 +521,8 @@ fn api_hosts() -> Vec<Route> {
         get("/api/hosts/{host}/snapshots/{snapshot}/download", Restore, download::of_api).doc(
             repository(
                 "The bytes of a file or folder of a snapshot, as the agent reads them: at once, beside whatever job runs, or not at all. \
-                 409 `host_busy` while the host has another download or prunes, 503 `too_many_downloads` while four run. What goes wrong behind the first byte ends \
+                 409 `host_busy` while the host has another download or prunes, 503 `too_many_downloads` while four run; 404 `not_in_snapshot` when there is nothing of that path, 422 `not_downloadable` of a folder as raw, a file as an \
+                 archive, or a link. What goes wrong behind the first byte ends \
                  the connection in the middle. A session needs a browser that sends `Sec-Fetch-Site`",
             )
             .query("path", "the file or folder, absolute. A byte that is no UTF-8 is written as \\xfc")

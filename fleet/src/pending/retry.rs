@@ -115,7 +115,9 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::OtherRepo
         | Class::InvalidPattern
         | Class::NeedsTls
-        | Class::ProofFailed => false,
+        | Class::ProofFailed
+        | Class::NotInSnapshot
+        | Class::NotDownloadable => false,
     }
 }
 

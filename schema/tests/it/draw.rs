@@ -333,6 +333,8 @@ draw!(
         UnknownHostKey,
         HostKeyChanged,
         ProofFailed,
+        NotInSnapshot,
+        NotDownloadable,
     }
 );
 draw!(enum Summary<'static> {

@@ -15,9 +15,28 @@ pub(super) struct Of<'a> {
     pub(super) folder: &'a [u8],
     /// The one folder that all lies in when it is unpacked.
     pub(super) top: &'a [u8],
+    /// Now, in seconds since 1970.
+    pub(super) at: i64,
 }
 
 impl Of<'_> {
+    /// The folder itself, where nothing is in it that would have it made.
+    fn empty(self) -> Entry {
+        Entry {
+            name: self.top.to_vec(),
+            kind: Kind::Folder,
+            size: 0,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            user: Vec::new(),
+            group: Vec::new(),
+            modified_at: self.at,
+            leads_to: Vec::new(),
+            attributes: Vec::new(),
+        }
+    }
+
     fn place(self, mut entry: Entry) -> Entry {
         entry.name = [self.top, b"/", &entry.name].concat();
         entry
@@ -29,7 +48,9 @@ pub(super) fn tar_gz<W: Write>(from: impl Read, of: Of<'_>, to: W) -> io::Result
     let mut reader = Reader::new(from, of.folder);
     let mut to = GzEncoder::new(to, Compression::fast());
     let mut buffer = [0; BUFFER_BYTES];
+    let mut is_empty = true;
     while let Some(entry) = reader.next_entry()? {
+        is_empty = false;
         let entry = of.place(entry);
         tar_out::head(&mut to, &entry)?;
         loop {
@@ -41,6 +62,9 @@ pub(super) fn tar_gz<W: Write>(from: impl Read, of: Of<'_>, to: W) -> io::Result
         tar_out::fill(&mut to, entry.size)?;
     }
     reader.finish()?;
+    if is_empty {
+        tar_out::head(&mut to, &of.empty())?;
+    }
     tar_out::end(&mut to)?;
     let mut to = to.finish()?;
     to.flush()?;
@@ -51,11 +75,16 @@ pub(super) fn tar_gz<W: Write>(from: impl Read, of: Of<'_>, to: W) -> io::Result
 pub(super) fn zip<W: Write>(from: impl Read, of: Of<'_>, to: W) -> io::Result<W> {
     let mut reader = Reader::new(from, of.folder);
     let mut to = Zip::new(to);
+    let mut is_empty = true;
     while let Some(entry) = reader.next_entry()? {
+        is_empty = false;
         let entry = of.place(entry);
         to.add(&entry, |buffer| if entry.kind == Kind::File { reader.read(buffer) } else { Ok(0) })?;
     }
     reader.finish()?;
+    if is_empty {
+        to.add(&of.empty(), |_| Ok(0))?;
+    }
     to.finish()
 }
 
@@ -67,7 +96,7 @@ mod tests {
     use std::fs;
     use std::process::Command;
 
-    const OF: Of<'_> = Of { folder: b"/srv/a", top: b"a" };
+    const OF: Of<'_> = Of { folder: b"/srv/a", top: b"a", at: 1_780_000_000 };
 
     fn entry(name: &[u8], kind: Kind, size: usize) -> Entry {
         Entry {
@@ -183,6 +212,25 @@ mod tests {
         names.sort();
         assert_eq!(names, ["a", "a.tar.gz"], "all lies in one folder");
         assert_eq!(filling(513), 511);
+    }
+
+    #[test]
+    fn of_an_empty_folder_there_is_an_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let nothing = archive_of(&[]);
+        let file = |name: &str, bytes: Vec<u8>| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let tar = file("a.tar.gz", tar_gz(nothing.as_slice(), OF, Vec::new()).unwrap());
+        let listed = Command::new("tar").arg("-tzvf").arg(&tar).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        assert!(listed.starts_with("drwxr-xr-x") && listed.ends_with(" a/\n"), "{listed}");
+        let zipped = file("a.zip", zip(nothing.as_slice(), OF, Vec::new()).unwrap());
+        let script = "import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).namelist())";
+        let listed = Command::new("python3").args(["-c", script]).arg(&zipped).output().unwrap();
+        assert_eq!(String::from_utf8(listed.stdout).unwrap(), "['a/']\n");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use axum::response::IntoResponse;
 use fleet::record::{DownloadForm, Job, JobState, JobWhat};
 use fleet::{Broken, By, Changed, Download, DownloadEnd, Fleet, Piece};
 use futures_util::stream::unfold;
-use schema::{HostId, JobId, os_text::bytes_of};
+use schema::{Class, HostId, JobId, os_text::bytes_of};
 use std::io::{self, Read, Write};
 use std::pin::pin;
 use std::sync::Arc;
@@ -337,10 +337,11 @@ impl Work {
         let folder: Vec<u8> = bytes_of(path).collect();
         let top = name::top(snapshot, &folder);
         let (form, outgoing) = (self.form, self.outgoing.clone());
+        let at = i64::try_from(self.fleet.now().0 / 1_000).unwrap_or_default();
         let thread = tokio::task::spawn_blocking(move || {
             let from = Incoming { come, open: Bytes::new(), is_whole: false };
             let to = Pieces { outgoing, open: Vec::with_capacity(PIECE_BYTES), end: None };
-            let of = archive::Of { folder: &folder, top: &top };
+            let of = archive::Of { folder: &folder, top: &top, at };
             match form {
                 DownloadForm::Zip => archive::zip(from, of, to).map(drop),
                 _ => archive::tar_gz(from, of, to).map(drop),
@@ -470,11 +471,16 @@ fn failed(job: Option<&Job>, broken: Option<Broken>) -> Problem {
             sentence(&job.map_or_else(String::new, |job| job.message.clone())),
         );
     }
+    let (status, code) = match job.and_then(|job| job.class) {
+        Some(Class::NotInSnapshot) => (StatusCode::NOT_FOUND, "not_in_snapshot"),
+        Some(Class::NotDownloadable) => (StatusCode::UNPROCESSABLE_ENTITY, "not_downloadable"),
+        _ => (StatusCode::BAD_GATEWAY, "download_failed"),
+    };
     let message = match (job, broken) {
         (Some(job), _) if job.state == JobState::Cancelled => "the download was cancelled".to_owned(),
         (Some(job), _) if !job.message.is_empty() => job.message.clone(),
         (_, Some(broken)) => broken.to_string(),
         _ => "the download came to nothing".to_owned(),
     };
-    Problem::new(StatusCode::BAD_GATEWAY, "download_failed", sentence(&message))
+    Problem::new(status, code, sentence(&message))
 }

@@ -80,6 +80,8 @@ pub(crate) const fn class(class: Class) -> &'static str {
         Class::UnknownHostKey => "The storage's ssh host key is not known",
         Class::HostKeyChanged => "The storage's ssh host key has changed",
         Class::ProofFailed => "Files can't be restored, or are different",
+        Class::NotInSnapshot => "It is not in the snapshot",
+        Class::NotDownloadable => "It can't be downloaded like that",
         Class::Other => "Backup failed",
     }
 }

@@ -27,8 +27,7 @@ impl Job<'_> {
             }
             let looked = self.main_step(look).await;
             let why = match looked.is_ok() {
-                true => is_other(path, archive, looked.found.folder)
-                    .map(|why| Verdict::failed(Class::Other, &why)),
+                true => is_other(path, archive, looked.found.folder),
                 false => Some(looked.verdict),
             };
             if let Some(why) = why {
@@ -67,16 +66,17 @@ impl Job<'_> {
 }
 
 /// Why it can't be downloaded in this form.
-fn is_other(path: OsText<'_>, archive: bool, found: Option<EntryKind>) -> Option<String> {
-    Some(match (found, archive) {
+fn is_other(path: OsText<'_>, archive: bool, found: Option<EntryKind>) -> Option<Verdict> {
+    let why = match (found, archive) {
         (Some(EntryKind::Folder), true) | (Some(EntryKind::File), false) => return None,
-        (None, _) => format!("The snapshot holds no {path}."),
-        (Some(EntryKind::Folder), false) => {
-            format!("{path} is a folder: download it as an archive, tar.gz or zip.")
+        (None, _) => {
+            return Some(Verdict::failed(Class::NotInSnapshot, &format!("The snapshot holds no {path}.")));
         }
-        (Some(EntryKind::File), true) => format!("{path} is a file: download it as it is, raw."),
+        (Some(EntryKind::Folder), false) => "is a folder: download it as an archive, tar.gz or zip.",
+        (Some(EntryKind::File), true) => "is a file: download it as it is, raw.",
         (Some(EntryKind::Symlink | EntryKind::Other), _) => {
-            format!("{path} is neither a file nor a folder, so there is nothing to download.")
+            "is neither a file nor a folder, so there is nothing to download."
         }
-    })
+    };
+    Some(Verdict::failed(Class::NotDownloadable, &format!("{path} {why}")))
 }
