@@ -165,6 +165,8 @@ struct Driver {
     connected_since: Option<schema::Timestamp>,
     last_hello_at: Option<schema::Timestamp>,
     last_error: Option<ErrorStatus>,
+    /// What each address that does not serve this host has said last.
+    refusals: Vec<(String, String)>,
     version_notice: Option<String>,
     answered_version: bool,
     /// Own file, from before another one may take its place.
@@ -326,6 +328,7 @@ impl Driver {
             connected_since: None,
             last_hello_at: None,
             last_error: None,
+            refusals: Vec::new(),
             version_notice: None,
             answered_version: false,
             program: std::env::current_exe().ok(),
@@ -356,6 +359,17 @@ impl Driver {
     fn fail(&mut self, text: String) {
         logger::warn(format_args!("{text}"));
         self.last_error = Some(ErrorStatus { at: Instant(clock::wall()), text });
+    }
+
+    /// The same of the address that was dialled: what the others have said stays beside it until one serves, as one that can't be
+    /// reached says nothing of why the right one refuses.
+    fn fail_at(&mut self, text: String) {
+        self.refusals.retain(|(address, _)| *address != self.dialled);
+        self.refusals.push((self.dialled.clone(), text.clone()));
+        self.fail(text);
+        if let Some(last) = &mut self.last_error {
+            last.text = self.refusals.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(" | ");
+        }
     }
 
     fn next_wait(&self) -> Duration {

@@ -30,7 +30,7 @@ impl Driver {
                     let at = (self.dialled.as_str(), epoch);
                     self.link = Link::connect_host(&self.identity, &self.tls, at, self.keep_alive.period());
                     if self.link.is_none() {
-                        self.fail(format!("{:?} is no address to connect to", self.dialled));
+                        self.fail_at(format!("{:?} is no address to connect to", self.dialled));
                         self.lose_link();
                     }
                 }
@@ -39,7 +39,7 @@ impl Driver {
                     self.drop_link();
                 }
                 Effect::Superseded { incarnation } => {
-                    self.fail(format!(
+                    self.fail_at(format!(
                         "{} is an old copy of the server that serves this host (incarnation {incarnation}, and {} has been \
                          heard of): nothing it asks for is done, and reports wait for the other one",
                         self.dialled,

@@ -76,7 +76,7 @@ impl Driver {
             }
             LinkEvent::Message(message) => self.handle_message(&message),
             LinkEvent::Closed { error: error @ (LinkError::Login(_) | LinkError::KeptOut(_)), .. } => {
-                self.fail(error.to_string());
+                self.fail_at(error.to_string());
                 // Somebody has to mend it, once all addresses have been tried.
                 match self.drop_link() {
                     true => self.core.handle_refused(now),
@@ -84,7 +84,7 @@ impl Driver {
                 }
             }
             LinkEvent::Closed { error, idle } => {
-                self.fail(error.to_string());
+                self.fail_at(error.to_string());
                 if idle.is_some_and(|idle| self.keep_alive.cut(idle)) {
                     let secs = self.keep_alive.period().as_secs();
                     logger::info(format_args!(
@@ -195,6 +195,7 @@ impl Driver {
                 };
                 let result = self.core.handle_message(&message, now);
                 if self.core.is_served() {
+                    self.refusals.clear();
                     self.away_since = None;
                 }
                 if let ToAgent::Command(Command { body: CommandBody::Cancel { job }, .. }) = message

@@ -21,6 +21,8 @@ impl Driver {
         };
         let plan = match schema::decode::<schema::Plan<'_>>(&plain) {
             Ok(plan) => plan,
+            // One of before this program, perhaps: the answer to the hello of this one brings it in a form that it reads.
+            Err(_) if !self.core.is_served() => return,
             Err(error) => return self.fail(format!("the plan can't be read: {error}")),
         };
         let heard = self.core.saved().incarnation;

@@ -106,6 +106,23 @@ fn a_server_that_has_moved_is_found_by_the_second_address_and_the_first_is_forgo
 }
 
 #[test]
+fn the_status_of_an_agent_says_what_each_address_has_said() {
+    let scratch = Scratch::new();
+    let (right, nobody) = (ports::free(), ports::free());
+    let public = vec![right.to_string(), nobody.to_string()];
+    let server = Server::start_announced(&scratch.folder("server"), right, public);
+    let agent = Agent::enroll(&server.api, &scratch.folder("attic"), "attic");
+    let _ = server.api.delete(&format!("/api/hosts/{}", agent.host)).expect(204);
+    // That nobody is at the second one is no reason: the first one has it.
+    wait::until("both of them", LONG, || {
+        let status = agent.status();
+        let refuses = format!("{right} refuses the login");
+        let is_away = format!("{nobody} can't be reached");
+        if status.contains(&refuses) && status.contains(&is_away) { Ok(()) } else { Err(status) }
+    });
+}
+
+#[test]
 fn an_address_is_retired_by_force_with_those_that_need_it() {
     let scratch = Scratch::new();
     let (old, new) = (ports::free(), ports::free());
