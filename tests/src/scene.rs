@@ -14,7 +14,7 @@ use crate::{
     tools::{self, Tool},
     wait::{LONG, SOON},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The host's name in all scenes.
@@ -188,5 +188,47 @@ impl Scene {
     pub fn back_up(&self) -> Value {
         let job = self.api().back_up(self.host(), GROUP);
         self.api().wait_job(&job, &["succeeded"], LONG)
+    }
+
+    /// The jobs of the host that are backups.
+    #[must_use]
+    pub fn backups(&self) -> Vec<Value> {
+        let mut jobs = self.api().jobs(self.host());
+        jobs.retain(|job| job["kind"] == "backup");
+        jobs
+    }
+
+    /// Each snapshot is of one backup, and each good backup has made one.
+    ///
+    /// # Panics
+    /// When that is not so.
+    #[track_caller]
+    pub fn each_backup_ran_once(&self) {
+        let backups = self.backups();
+        let told = backups.iter().filter_map(|job| job["summary"]["snapshot"].as_str());
+        let mut told: Vec<String> = told.map(|id| id.chars().take(8).collect()).collect();
+        told.sort_unstable();
+        let snapshots = self.repository().snapshots();
+        let made = snapshots.iter().filter_map(|snapshot| snapshot["short_id"].as_str());
+        let mut made: Vec<String> = made.map(str::to_owned).collect();
+        made.sort_unstable();
+        assert_eq!(told, made, "{backups:?}");
+    }
+
+    /// Has the group backed up each minute, by the agent alone when the server is away for three seconds; returns when its plan
+    /// says so.
+    #[track_caller]
+    pub fn backs_up_alone(&mut self) {
+        self.agent.options = vec!["--alone-after".into(), "3".into()];
+        self.agent.stop();
+        self.agent.start();
+        self.api().wait_online(self.host(), true, LONG);
+        let each_minute = json!({"name": "often", "cron": "* * * * *", "groups": [GROUP]});
+        let schedules = format!("/api/hosts/{}/schedules", self.host());
+        let _ = self.api().post(&schedules, Some(&each_minute)).expect(201);
+        crate::wait::until("the plan to arrive", LONG, || {
+            let log = self.agent.log();
+            if log.contains("for when the server is away") { Ok(()) } else { Err(log) }
+        });
     }
 }

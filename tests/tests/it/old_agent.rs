@@ -2,7 +2,7 @@
 //! goes on with its state folder.
 
 use crate::update::{Maker, update, updated};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 use tests::{
     scene::{GROUP, Scene},
@@ -17,30 +17,6 @@ fn scene() -> Option<Scene> {
     Scene::start_with_agent(&Tool::OldAgent.path())
 }
 
-fn backups(scene: &Scene) -> Vec<Value> {
-    let mut jobs = scene.api().jobs(scene.host());
-    jobs.retain(|job| job["kind"] == "backup");
-    jobs
-}
-
-/// Each snapshot is of one backup, and each good backup has made one.
-fn each_ran_once(scene: &Scene) {
-    let mut told: Vec<String> = backups(scene)
-        .iter()
-        .filter_map(|job| job["summary"]["snapshot"].as_str())
-        .map(|id| id.chars().take(8).collect())
-        .collect();
-    told.sort_unstable();
-    let mut made: Vec<String> = scene
-        .repository()
-        .snapshots()
-        .iter()
-        .filter_map(|snapshot| snapshot["short_id"].as_str().map(str::to_owned))
-        .collect();
-    made.sort_unstable();
-    assert_eq!(told, made);
-}
-
 fn is_old(scene: &Scene) -> bool {
     scene.api().host(scene.host())["agent_is_old"] == true
 }
@@ -53,16 +29,7 @@ fn an_earlier_agent_runs_its_jobs_and_the_program_of_now_reads_its_state() {
     let _ = scene.back_up();
 
     // The plan reaches it: what is due while the server is away, it does.
-    scene.agent.options = vec!["--alone-after".into(), "3".into()];
-    scene.agent.stop();
-    scene.agent.start();
-    scene.api().wait_online(&host, true, LONG);
-    let each_minute = json!({"name": "often", "cron": "* * * * *", "groups": [GROUP]});
-    let _ = scene.api().post(&format!("/api/hosts/{host}/schedules"), Some(&each_minute)).expect(201);
-    wait::until("the plan to arrive", LONG, || {
-        let log = scene.agent.log();
-        if log.contains("for when the server is away") { Ok(()) } else { Err(log) }
-    });
+    scene.backs_up_alone();
     let before = scene.repository().snapshots().len();
     scene.server.kill_9();
     wait::until("a backup without the server", 2 * LONG, || {
@@ -73,17 +40,13 @@ fn an_earlier_agent_runs_its_jobs_and_the_program_of_now_reads_its_state() {
     scene.api().wait_online(&host, true, LONG);
     let _ = scene.api().delete(&format!("/api/hosts/{host}/schedules/often")).expect(204);
     wait::until("it to be told of, and nothing to be open", LONG, || {
-        let all = backups(&scene);
+        let all = scene.backups();
         let is_open = all.iter().any(|job| job["finished_at"].is_null());
         let is_told = all.iter().any(|job| job["actor_kind"] == "agent" && job["state"] == "succeeded");
         if is_told && !is_open { Ok(()) } else { Err(format!("{all:?}")) }
     });
-    each_ran_once(&scene);
+    scene.each_backup_ran_once();
 
-    assert!(
-        !log.contains("can't be read"),
-        "what the server had for the program before is no failure: {log}"
-    );
     // A start of the server in the middle of a job.
     scene.add_sources("new");
     let (job, _) = scene.backup_in_the_middle();
@@ -92,7 +55,7 @@ fn an_earlier_agent_runs_its_jobs_and_the_program_of_now_reads_its_state() {
     scene.server.start_again();
     let ended = scene.api().wait_end(&job, LONG);
     assert_eq!(ended["state"], "succeeded", "{ended}");
-    each_ran_once(&scene);
+    scene.each_backup_ran_once();
 
     // What it has written down and not told, the program of now tells.
     scene.add_sources("more");
@@ -114,13 +77,17 @@ fn an_earlier_agent_runs_its_jobs_and_the_program_of_now_reads_its_state() {
     let ended = scene.api().wait_end(&job, LONG);
     assert_eq!(ended["state"], "succeeded", "{ended}");
     scene.api().wait_online(&host, true, LONG);
-    each_ran_once(&scene);
+    scene.each_backup_ran_once();
     let log = scene.agent.log();
     assert!(!log.contains("set aside") && !log.contains("damaged"), "{log}");
+    assert!(
+        !log.contains("can't be read"),
+        "what the server had for the program before is no failure: {log}"
+    );
     let _ = scene.back_up();
-    each_ran_once(&scene);
+    scene.each_backup_ran_once();
     assert!(!is_old(&scene), "{}", scene.api().host(&host));
-    assert!(backups(&scene).iter().all(|job| job["state"] == "succeeded"), "{:?}", backups(&scene));
+    assert!(scene.backups().iter().all(|job| job["state"] == "succeeded"), "{:?}", scene.backups());
     let odd = scene.api().get("/api/audit?action=agent.odd").expect(200);
     assert_eq!(odd["items"], json!([]), "{odd}");
 }
@@ -129,17 +96,9 @@ fn an_earlier_agent_runs_its_jobs_and_the_program_of_now_reads_its_state() {
 fn an_earlier_agent_is_updated_in_its_place() {
     let Some(mut scene) = scene() else { return };
     let _ = scene.back_up();
-    let folder = scene.scratch.path().join("update");
-    fs::create_dir(&folder).expect("a folder");
-    let maker = Maker { folder: folder.clone() };
-    let place = folder.join("holdfast-agent");
-    fs::copy(&scene.agent.program, &place).expect("a copy");
-    scene.agent.stop();
-    scene.agent.program.clone_from(&place);
-    scene.agent.start();
-    scene.api().wait_online(scene.host(), true, LONG);
+    let (maker, place) = Maker::in_place(&mut scene);
     let pid = scene.agent.pid();
-    let policy = folder.join("policy.toml");
+    let policy = maker.folder.join("policy.toml");
     fs::write(&policy, format!("update_key = '{}'\n", maker.key("owner"))).expect("a policy");
     fs::set_permissions(&policy, fs::Permissions::from_mode(0o600)).expect("a mode");
 
@@ -150,7 +109,7 @@ fn an_earlier_agent_is_updated_in_its_place() {
     assert_eq!((fs::read(&place).expect("the program"), scene.agent.pid()), (now, pid));
     scene.api().wait_online(scene.host(), true, LONG);
     let _ = scene.back_up();
-    each_ran_once(&scene);
+    scene.each_backup_ran_once();
     assert!(!is_old(&scene), "{}", scene.api().host(scene.host()));
     let log = scene.agent.log();
     assert!(!log.contains("set aside") && !log.contains("can't be read"), "{log}");

@@ -20,6 +20,19 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
+    /// Has the agent of a scene run from a copy of its program, which may be replaced; where that is.
+    pub(crate) fn in_place(scene: &mut Scene) -> (Self, PathBuf) {
+        let folder = scene.scratch.path().join("update");
+        fs::create_dir(&folder).expect("a folder");
+        let place = folder.join("holdfast-agent");
+        fs::copy(&scene.agent.program, &place).expect("a copy");
+        scene.agent.stop();
+        scene.agent.program.clone_from(&place);
+        scene.agent.start();
+        scene.api().wait_online(scene.host(), true, LONG);
+        (Self { folder }, place)
+    }
+
     fn openssl(&self, args: &[&str]) -> String {
         let mut command = Command::new("openssl");
         command.args(args).current_dir(&self.folder);
@@ -60,16 +73,9 @@ pub(crate) fn updated(command: Command) -> (String, bool) {
 #[test]
 fn a_signed_program_takes_over_once_it_has_said_hello_and_no_other_one_does() {
     let Some(mut scene) = Scene::start() else { return };
-    let folder = scene.scratch.path().join("update");
-    fs::create_dir(&folder).expect("a folder");
-    let maker = Maker { folder: folder.clone() };
     let old = fs::read(&scene.agent.program).expect("the program");
-    let place = folder.join("holdfast-agent");
-    fs::copy(&scene.agent.program, &place).expect("a copy");
-    scene.agent.stop();
-    scene.agent.program.clone_from(&place);
-    scene.agent.start();
-    scene.api().wait_online(scene.host(), true, LONG);
+    let (maker, place) = Maker::in_place(&mut scene);
+    let folder = maker.folder.clone();
     let pid = scene.agent.pid();
 
     let policy = folder.join("policy.toml");

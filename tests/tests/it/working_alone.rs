@@ -1,31 +1,15 @@
 //! The server is away, and backups go on: the agent runs what is due by itself, and tells it all when the server is back.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::{
-    scene::{GROUP, Scene},
+    scene::Scene,
     wait::{self, LONG},
 };
-
-fn backups(scene: &Scene) -> Vec<Value> {
-    let mut jobs = scene.api().jobs(scene.host());
-    jobs.retain(|job| job["kind"] == "backup");
-    jobs
-}
 
 #[test]
 fn due_backups_run_while_the_server_is_away_and_are_told_afterwards() {
     let Some(mut scene) = Scene::start() else { return };
-    scene.agent.options = vec!["--alone-after".into(), "3".into()];
-    scene.agent.stop();
-    scene.agent.start();
-    scene.api().wait_online(scene.host(), true, LONG);
-    let each_minute = json!({"name": "often", "cron": "* * * * *", "groups": [GROUP]});
-    let _ =
-        scene.api().post(&format!("/api/hosts/{}/schedules", scene.host()), Some(&each_minute)).expect(201);
-    wait::until("the plan to arrive", LONG, || {
-        let log = scene.agent.log();
-        if log.contains("for when the server is away") { Ok(()) } else { Err(log) }
-    });
+    scene.backs_up_alone();
     let before = scene.repository().snapshots().len();
     scene.server.kill_9();
     // By itself, twice: also after the agent was killed while it was cut off.
@@ -49,26 +33,13 @@ fn due_backups_run_while_the_server_is_away_and_are_told_afterwards() {
     let _ = scene.api().delete(&format!("/api/hosts/{}/schedules/often", scene.host())).expect(204);
     let is_own = |job: &&Value| job["actor_kind"] == "agent";
     let all = wait::until("both to be told of, and nothing to be open", LONG, || {
-        let all = backups(&scene);
+        let all = scene.backups();
         let is_open = all.iter().any(|job| job["finished_at"].is_null());
         if !is_open && all.iter().filter(is_own).count() >= 2 { Ok(all) } else { Err(format!("{all:?}")) }
     });
     let own: Vec<&Value> = all.iter().filter(is_own).collect();
     // Every snapshot is known, with the log of its job, and each is of one job.
-    let mut told: Vec<String> = all
-        .iter()
-        .filter_map(|job| job["summary"]["snapshot"].as_str())
-        .map(|id| id.chars().take(8).collect())
-        .collect();
-    told.sort_unstable();
-    let mut made: Vec<String> = scene
-        .repository()
-        .snapshots()
-        .iter()
-        .filter_map(|snapshot| snapshot["short_id"].as_str().map(str::to_owned))
-        .collect();
-    made.sort_unstable();
-    assert_eq!(told, made, "{all:?}");
+    scene.each_backup_ran_once();
     for job in own.iter().filter(|job| job["state"] == "succeeded") {
         let _ = scene.api().whole_log(job["id"].as_str().expect("an id"));
     }
