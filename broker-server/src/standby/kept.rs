@@ -133,11 +133,7 @@ pub(super) fn look(
         if let Some(Wrong { why, .. }) =
             wrong.as_ref().filter(|wrong| before.and_then(|before| before.wrong.as_ref()) != Some(wrong))
         {
-            tracing::error!(
-                name = it.name,
-                why,
-                "an archive that is here can't be used: another one is fetched"
-            );
+            tracing::error!(name = it.name, why, "an archive that is here can't be used");
         }
         all.push(Looked { name: it.name, shape: it.shape, at: now, about, wrong });
     }

@@ -126,10 +126,7 @@ async fn page(State(follower): State<Arc<Follower>>) -> impl IntoResponse {
         .map(|at| format!("{}, all read to their end {} s ago", standing.usable(), seconds(now, at)));
     rows.push(("Archives kept", read.unwrap_or_else(|| "none".to_owned())));
     for (name, why) in standing.unusable() {
-        rows.push((
-            "Damaged",
-            format!("{name}: {why}. Another one is fetched; look at this machine's disk."),
-        ));
+        rows.push(("Unusable", format!("{name}: {why}")));
     }
     if let Some((about, _)) = standing.newest() {
         let addresses: Vec<&str> = about.addresses().collect();
