@@ -24,7 +24,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::time::Instant;
 
 /// How long a server may take to make an archive before it sends it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -60,7 +59,7 @@ pub(super) enum Fetched {
     /// The server asks to wait a moment.
     Busy,
     /// An archive, checked and kept.
-    Archive { looked: Looked, mark: Option<String>, bytes: u64 },
+    Archive { looked: Box<Looked>, mark: Option<String>, bytes: u64 },
 }
 
 impl Fetch<'_> {
@@ -142,7 +141,7 @@ impl Fetch<'_> {
         let path = self.folder.archives().path.join(&name);
         let looked = Looked::good(&path, name, about, clock::now());
         let looked = looked.map_err(|why| Trouble::Disk(format!("{}: {why}", path.display())))?;
-        Ok(Fetched::Archive { looked, mark, bytes })
+        Ok(Fetched::Archive { looked: Box::new(looked), mark, bytes })
     }
 }
 
@@ -175,6 +174,21 @@ pub(super) async fn receive(
     bytes: u64,
     patience: Patience,
 ) -> Result<(), Trouble> {
+    let received = receive_all(answer, path, bytes, patience.piece);
+    tokio::time::timeout(patience.whole, received).await.unwrap_or_else(|_| {
+        Err(Trouble::Cut(format!(
+            "{bytes} bytes did not come in {} min, and no longer is waited for as many",
+            patience.whole.as_secs() / 60
+        )))
+    })
+}
+
+async fn receive_all(
+    answer: Response<Incoming>,
+    path: &Path,
+    bytes: u64,
+    within: Duration,
+) -> Result<(), Trouble> {
     let failed = |why: std::io::Error| match why.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Trouble::Full { bytes, left: 0 },
         _ => Trouble::Disk(format!("{}: {why}", path.display())),
@@ -183,19 +197,12 @@ pub(super) async fn receive(
     let mut file = opened.map_err(failed)?;
     let mut pieces = Body::new(answer.into_body()).into_data_stream();
     let mut came = 0;
-    let until = Instant::now() + patience.whole;
     loop {
-        let now = Instant::now();
-        let next = tokio::time::timeout_at(until.min(now + patience.piece), pieces.next()).await;
-        let piece = match next {
-            Ok(None) => break,
-            Ok(Some(piece)) => piece.map_err(|error| Trouble::Cut(error.to_string()))?,
-            Err(_) if Instant::now() >= until => {
-                return Err(Trouble::Cut(too_slow(came, bytes, patience.whole)));
-            }
-            Err(_) => {
-                return Err(Trouble::Cut(format!("nothing came for {} s", patience.piece.as_secs())));
-            }
+        let next = tokio::time::timeout(within, pieces.next()).await;
+        let silent = |_| Trouble::Cut(format!("nothing came for {} s", within.as_secs()));
+        let piece = match next.map_err(silent)? {
+            None => break,
+            Some(piece) => piece.map_err(|error| Trouble::Cut(error.to_string()))?,
         };
         came += piece.len() as u64;
         file.write_all(&piece).map_err(failed)?;
@@ -204,11 +211,4 @@ pub(super) async fn receive(
         return Err(Trouble::Cut(format!("{came} of {bytes} bytes came")));
     }
     file.sync_all().map_err(failed)
-}
-
-fn too_slow(came: u64, bytes: u64, whole: Duration) -> String {
-    format!(
-        "{came} of {bytes} bytes came in {} min, and no longer is waited for one of that length",
-        whole.as_secs() / 60
-    )
 }

@@ -211,7 +211,7 @@ impl Follower {
         };
         let tried = fetch.run().await;
         if let Ok(Fetched::Archive { looked, .. }) = &tried {
-            self.standing_now().looked.insert(0, looked.clone());
+            self.standing_now().looked.insert(0, Looked::clone(looked));
             self.look().await;
         }
         let now = clock::now();

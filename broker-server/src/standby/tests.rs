@@ -244,7 +244,7 @@ async fn what_came_and_is_not_kept_takes_no_room() {
     ] {
         let said = format!("{answer:?}");
         peer.answers(answer);
-        assert_eq!(here.step().await, Some(code), "{:.60}", said);
+        assert_eq!(here.step().await, Some(code), "{said:.60}");
         assert_eq!(here.names(), kept, "{code}");
     }
 }
