@@ -1,6 +1,7 @@
 //! What lists of hosts are made of, decoded and kept in memory as it was last committed: a list of ten thousand hosts
 //! reads no row. The writer brings it up to date after each commit, before anybody is answered.
 
+use crate::credentials::storage_of_host;
 use crate::judged::Judged;
 use crate::maintenance::{overdue_at, settings};
 use crate::proof::ProofClock;
@@ -19,6 +20,8 @@ pub(crate) struct RosterEntry {
     pub(crate) host: Arc<Host>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) summary: Arc<Summary>,
+    /// Which storage its repository is on, where others may be on it, too.
+    pub(crate) storage: Option<Arc<str>>,
     /// When its repository will not have been checked for too long.
     pub(crate) check_overdue_at: Option<Timestamp>,
     /// When its proofs will be too old.
@@ -46,7 +49,8 @@ impl RosterEntry {
         let proof = settings.map(|settings| ProofClock::new(&summary, &settings)).unwrap_or_default();
         let (host, presence, summary) = (Arc::new(host), Arc::new(presence), Arc::new(summary));
         let (proof, judged) = (Arc::new(proof), Arc::default());
-        Ok(Some(Self { host, presence, summary, check_overdue_at, proof, judged }))
+        let storage = storage_of_host(reads, id)?;
+        Ok(Some(Self { host, presence, summary, storage, check_overdue_at, proof, judged }))
     }
 }
 

@@ -59,7 +59,7 @@ impl Worst {
 
 /// Judges a host.
 pub(crate) fn judge(entry: &RosterEntry, now: &AsOf) -> Standing {
-    let RosterEntry { host, presence, summary, check_overdue_at, proof, judged: _ } = entry;
+    let RosterEntry { host, presence, summary, storage: _, check_overdue_at, proof, judged: _ } = entry;
     let mut worst = judge_backups(host, summary, now);
     let backups = worst.status;
     let protected = backups == Status::Ok
@@ -209,7 +209,7 @@ pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
 /// Puts together what is known of a host and how it stands.
 fn standing(entry: &RosterEntry, now: &AsOf) -> HostStanding {
     let Standing { status, reason, protected, from } = judge(entry, now);
-    let RosterEntry { host, presence, summary, proof, .. } = entry.clone();
+    let RosterEntry { host, presence, summary, storage, proof, .. } = entry.clone();
     HostStanding {
         proof: proof::of_host(&summary, &proof, now),
         proof_clock: proof,
@@ -231,6 +231,7 @@ fn standing(entry: &RosterEntry, now: &AsOf) -> HostStanding {
         has_repo_credentials: summary.has_repo_credentials,
         summary,
         host,
+        storage,
         presence,
         status,
         reason,
@@ -282,6 +283,7 @@ mod tests {
             host: host.clone().into(),
             presence: presence.clone().into(),
             summary: summary.clone().into(),
+            storage: None,
             check_overdue_at: overdue_at,
             proof: Arc::default(),
             judged: Arc::default(),

@@ -8,7 +8,7 @@ pub(crate) mod place;
 mod row;
 
 use row::slot_key;
-pub(crate) use row::{is_outdated, is_set, row_of};
+pub(crate) use row::{is_outdated, is_set, row_of, storage_of_host};
 
 use crate::audit;
 use crate::change::Changed;

@@ -50,9 +50,49 @@ fn served(kind: &str, location: &Location<'_>, address: &str) -> (String, bool) 
     (format!("{kind}:{}://{machine}:{port}/{path}", scheme.to_ascii_lowercase()), !is_loopback(&machine))
 }
 
+/// The storage of an address, for people and to tell storages apart: the machine, with its port where that is no standard
+/// one, or the service with the container. `None` = it is the host's own, or only the host knows.
+pub(crate) fn storage_of(url: &str) -> Option<String> {
+    let named = |machine: &str, port: u16, standard: u16| {
+        let machine = machine.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+        let is_shared = !machine.is_empty() && !is_loopback(&machine);
+        let machine = if machine.contains(':') { format!("[{machine}]") } else { machine };
+        is_shared.then(|| if port == standard { machine } else { format!("{machine}:{port}") })
+    };
+    match Location::parse(url).ok()? {
+        Location::Local(_) => None,
+        location @ (Location::Rest(address) | Location::S3(address)) => {
+            let (machine, port) = location.server()?;
+            named(machine, port, if address.starts_with("http://") { 80 } else { 443 })
+        }
+        Location::Sftp(rest) => {
+            let (login, port, _) = sftp_parts(rest);
+            named(login.rsplit_once('@').map_or(login, |(_, machine)| machine), port, 22)
+        }
+        Location::Other(text) => {
+            let (kind, rest) = text.split_once(':')?;
+            let container = rest.split(':').next().unwrap_or_default();
+            // What a remote of rclone is, each machine's own configuration says.
+            (kind != "rclone").then(|| format!("{kind}:{container}"))
+        }
+    }
+}
+
 /// Both spellings: `user@machine:path` and `//user@machine:port/path`.
 fn sftp(rest: &str) -> (String, bool) {
-    let (login, port, path) = match rest.strip_prefix("//") {
+    let (login, port, path) = sftp_parts(rest);
+    let (user, machine) = login.rsplit_once('@').map_or(("", login), |(user, machine)| (user, machine));
+    let machine = machine.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    // A path without a slash before it begins in the user's own folder.
+    let root = if path.starts_with('/') { "/" } else { "~/" };
+    // A name without a dot may be one of the machine's own ssh configuration.
+    let is_plain = (machine.contains('.') || machine.contains(':')) && !is_loopback(&machine);
+    (format!("sftp:{user}@{machine}:{port}:{root}{}", clean(path)), is_plain)
+}
+
+/// Login, port and path.
+fn sftp_parts(rest: &str) -> (&str, u16, &str) {
+    match rest.strip_prefix("//") {
         Some(rest) => {
             let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
             let (machine, port) = split_port(authority);
@@ -65,14 +105,7 @@ fn sftp(rest: &str) -> (String, bool) {
             };
             (machine, 22, path)
         }
-    };
-    let (user, machine) = login.rsplit_once('@').map_or(("", login), |(user, machine)| (user, machine));
-    let machine = machine.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-    // A path without a slash before it begins in the user's own folder.
-    let root = if path.starts_with('/') { "/" } else { "~/" };
-    // A name without a dot may be one of the machine's own ssh configuration.
-    let is_plain = (machine.contains('.') || machine.contains(':')) && !is_loopback(&machine);
-    (format!("sftp:{user}@{machine}:{port}:{root}{}", clean(path)), is_plain)
+    }
 }
 
 fn split_port(authority: &str) -> (&str, u16) {
@@ -125,6 +158,27 @@ fn plain_letters(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_storage_is_the_machine_or_the_service_and_what_is_of_the_host_alone_is_none() {
+        for (url, storage) in [
+            ("rest:http://NAS.example.:8000/attic/", Some("nas.example:8000")),
+            ("rest:https://nas.example/barn", Some("nas.example")),
+            ("rest:https://nas.example:443/barn", Some("nas.example")),
+            ("rest:http://nas.example:443/barn", Some("nas.example:443")),
+            ("rest:http://[2001:db8::1]:8000/a", Some("[2001:db8::1]:8000")),
+            ("rest:http://127.0.0.1:8000/a", None),
+            ("s3:s3.amazonaws.com/bucket/x", Some("s3.amazonaws.com")),
+            ("sftp:me@NAS.example:/srv/a", Some("nas.example")),
+            ("sftp://me@nas.example:2222//srv/a", Some("nas.example:2222")),
+            ("b2:bucket:attic", Some("b2:bucket")),
+            ("rclone:remote:attic", None),
+            ("/srv/repo", None),
+            ("no address", None),
+        ] {
+            assert_eq!(storage_of(url).as_deref(), storage, "{url}");
+        }
+    }
 
     #[test]
     fn what_differs_in_spelling_only_is_one_place() {

@@ -1,9 +1,11 @@
 //! The rows of credentials, as all read them.
 
+use super::place::storage_of;
 use crate::record::{CredentialsRow, Job};
 use crate::refused::StoreError;
 use crate::store::{CREDENTIALS, Reads, Tx};
 use schema::{HostId, Slot};
+use std::sync::Arc;
 
 pub(super) const fn slot_key(slot: Slot) -> u8 {
     match slot {
@@ -23,6 +25,17 @@ pub(crate) fn row_of(
     slot: Slot,
 ) -> Result<Option<CredentialsRow>, StoreError> {
     reads.get(&CREDENTIALS, &(host, slot_key(slot)))
+}
+
+/// The storage that the everyday slot leads to, where others may be on it, too.
+pub(crate) fn storage_of_host(reads: &impl Reads, host: HostId) -> Result<Option<Arc<str>>, StoreError> {
+    let row = match row_of(reads, host, Slot::Repo) {
+        Ok(row) => row,
+        // The host says that they can't be read.
+        Err(StoreError::Row { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(row.and_then(|row| row.facts).and_then(|facts| storage_of(&facts.url)).map(Arc::from))
 }
 
 /// Whether the credentials have changed since this job was made: it says nothing of those that stand now.

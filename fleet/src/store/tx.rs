@@ -2,8 +2,8 @@
 
 use super::walk::walk_table;
 use super::{
-    DEFINITIONS, HOSTS, MAINTENANCE, OF_A_HOST, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span, StoredRow,
-    TABLES, Table, TableId, TableKey, Visited, guard,
+    CREDENTIALS, DEFINITIONS, HOSTS, MAINTENANCE, OF_A_HOST, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span,
+    StoredRow, TABLES, Table, TableId, TableKey, Visited, guard,
 };
 use crate::change::Effects;
 use crate::refused::StoreError;
@@ -78,6 +78,11 @@ impl<'t> Tx<'t> {
             && let Ok(id) = key.try_into()
         {
             self.effects.listed.insert(HostId(id));
+        }
+        if table == CREDENTIALS.id()
+            && let Some(id) = key.first_chunk()
+        {
+            self.effects.listed.insert(HostId(*id));
         }
     }
 

@@ -29,6 +29,9 @@ impl Deref for HostRow {
 pub struct HostStanding {
     /// The host itself, as stored.
     pub host: Arc<Host>,
+    /// Which storage its repository is on, where others may be on it, too: as the address names it, without folder and
+    /// login.
+    pub storage: Option<Arc<str>>,
     /// Whether it is connected.
     pub presence: Arc<Presence>,
     pub(crate) summary: Arc<Summary>,
