@@ -32,6 +32,7 @@ pub mod rotate;
 pub mod salvage;
 mod scrub;
 pub mod serve;
+mod server_needs;
 pub mod standby;
 pub mod tasks;
 mod ticks;

@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fleet::{Changed, Fleet, StoreError};
-use schema::{HostId, JobId};
+use schema::{HostId, IncidentId, JobId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -67,7 +67,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
 /// Takes topics away that do not stand in the tree.
 fn clear(gate: &GateHandle, tree: &ViewTree, mut topics: Vec<String>) {
     if !topics.is_empty() {
-        let standing: HashSet<&str> = tree.topics().collect();
+        let standing: HashSet<_> = tree.topics().collect();
         topics.retain(|topic| !standing.contains(topic.as_str()));
     }
     for topic in topics {
@@ -81,6 +81,7 @@ struct Stale {
     all: bool,
     hosts: BTreeSet<HostId>,
     jobs: BTreeMap<JobId, HostId>,
+    incidents: BTreeSet<IncidentId>,
 }
 
 impl Stale {
@@ -96,6 +97,9 @@ impl Stale {
             }
             &Changed::JobLive { host, job } => {
                 self.jobs.insert(job, host);
+            }
+            &Changed::Incident(incident) => {
+                self.incidents.insert(incident);
             }
             _ => {}
         }
@@ -122,6 +126,14 @@ fn say_due(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Stale) ->
     let hosts = if due.all { read.host_ids()?.into_iter().chain(tree.hosts()).collect() } else { due.hosts };
     for host in hosts {
         say(fleet, gate, tree.host(&read, host)?);
+    }
+    let incidents = if due.all {
+        read.open_incidents()?.into_iter().chain(tree.incidents()).collect()
+    } else {
+        due.incidents
+    };
+    for incident in incidents {
+        say(fleet, gate, tree.incident(&read, incident)?);
     }
     for (job, host) in due.jobs {
         say(fleet, gate, tree.job(&read, host, job, fleet.progress(job))?);

@@ -12,9 +12,11 @@ use crate::{
     own_pieces::OwnPieces,
     platform, publisher,
     rollover::{self, Rollover},
-    scrub, standby,
+    scrub,
+    server_needs::ServerNeeds,
+    standby,
     tasks::{self, Beat, Tasks},
-    ticks::{self, MAINTAIN_EVERY, SWEEP_EVERY, TICK_EVERY},
+    ticks::{self, INCIDENTS_EVERY, MAINTAIN_EVERY, SWEEP_EVERY, TICK_EVERY},
     tls::Tls,
     wakes,
     web_settings::web_settings,
@@ -176,6 +178,14 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     tasks.spawn("archives", tasks::IDLE, move |beat| {
         archive::each_night(kept.0.clone(), Arc::clone(&kept.1), beat)
     });
+    let needs = ServerNeeds {
+        certificates: certificates::shown(&config, &tls, pages_tls.as_ref()),
+        archives: Arc::clone(&archives),
+        data_dir: data_dir.clone(),
+    };
+    let kept = fleet.clone();
+    tasks
+        .spawn("incidents", INCIDENTS_EVERY, move |beat| ticks::incidents(kept.clone(), needs.clone(), beat));
     let socket = Arc::new(control::listen(data_dir).context("control socket")?);
     let (pieces, kept) = (Arc::clone(&own_pieces), Arc::clone(&archives));
     let public_url = config.public_url.value.clone();

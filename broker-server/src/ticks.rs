@@ -1,6 +1,6 @@
 //! What time alone starts. The fleet decides; here is when it is asked.
 
-use crate::tasks::Beat;
+use crate::{server_needs::ServerNeeds, tasks::Beat};
 use fleet::{Change, Changed, Fleet};
 use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -11,6 +11,10 @@ pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(30);
 pub(crate) const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often what waits is looked at, at least: clocks jump.
 pub(crate) const TICK_EVERY: Duration = Duration::from_secs(30);
+/// How often incidents are planned, at least: some change with the time alone.
+pub(crate) const INCIDENTS_EVERY: Duration = Duration::from_secs(30);
+/// How long that rests, however many hosts change.
+const INCIDENTS_PAUSE: Duration = Duration::from_secs(2);
 /// How long a tick rests, however much is due.
 const TICK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,6 +58,41 @@ pub(crate) async fn tick(fleet: Fleet, beat: Beat) {
         tokio::select! {
             () = beat.waits(due) => {}
             ended = times_changed(&mut changes) => if ended { return },
+        }
+    }
+}
+
+/// Plans incidents when hosts change, and each half a minute; what the server needs itself is asked then alone.
+pub(crate) async fn incidents(fleet: Fleet, needs: ServerNeeds, beat: Beat) {
+    let mut changes = fleet.changes();
+    let mut tick = tokio::time::interval(INCIDENTS_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut server = Vec::new();
+    loop {
+        let is_tick = tokio::select! {
+            biased;
+            _ = beat.waits(tick.tick()) => true,
+            ended = hosts_changed(&mut changes) => if ended { return } else { false },
+        };
+        if is_tick {
+            server = needs.now();
+        }
+        beat.waits(fleet.plan_incidents(server.clone())).await;
+        beat.waits(tokio::time::sleep(INCIDENTS_PAUSE)).await;
+    }
+}
+
+/// Until a host may stand otherwise. `true` = the fleet is closed.
+async fn hosts_changed(changes: &mut broadcast::Receiver<Change>) -> bool {
+    loop {
+        match changes.recv().await {
+            Ok(Change {
+                what: Changed::Incident(_) | Changed::JobLive { .. } | Changed::JobLog { .. },
+                ..
+            }) => {}
+            Ok(Change { what: Changed::Audit | Changed::Accounts | Changed::Traffic, .. }) => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return false,
+            Err(RecvError::Closed) => return true,
         }
     }
 }

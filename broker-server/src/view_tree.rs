@@ -8,17 +8,24 @@
 //! | `last/<kind>` | the last job of each kind that has ended |
 //! | `job/<job id>` | a job that is open; its last state is followed by an empty message |
 //!
+//! and below `hf/1/view/incidents/<incident id>` the incidents that are open; the last state of each is followed by an empty
+//! message.
+//!
 //! Made from the store alone, and in the words of the API: what a page shows and what a topic says can't differ.
 //! Nothing here is a secret, and log lines and paths of files stay out of it.
 
 use fleet::{FleetState, StoreError, maintenance::check_status, record::JobProgress};
-use schema::{HostId, JobId, JobKind};
+use schema::{HostId, IncidentId, JobId, JobKind};
 use serde_json::Value;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
 };
 use web::redacted;
+
+/// So many hosts of an incident are named in its topic, and how many more there are.
+const MOST_HOSTS: usize = 100;
 
 /// A change of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +46,8 @@ impl Leaf {
 #[derive(Debug, Default)]
 pub struct ViewTree {
     standing: BTreeMap<HostId, HostTopics>,
+    /// Each topic of an incident with a hash of its content.
+    incidents: BTreeMap<IncidentId, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -106,9 +115,36 @@ impl ViewTree {
         Ok(self.changed(host, &record.name, leaves))
     }
 
+    /// What has to be said after a change of one incident.
+    pub fn incident(&mut self, read: &FleetState, id: IncidentId) -> Result<Vec<Leaf>, StoreError> {
+        let topic = incident_topic(id);
+        let seen = read.incident(id, MOST_HOSTS)?.filter(|seen| seen.incident.opened_at.is_some());
+        let is_open = seen.as_ref().is_some_and(|seen| seen.incident.ended.is_none());
+        let mut leaves = Vec::new();
+        // Only who saw it open is told its end.
+        if let Some(seen) = seen.filter(|_| is_open || self.incidents.contains_key(&id)) {
+            let content = redacted::incident(seen);
+            let hash = hash(&content);
+            if self.incidents.insert(id, hash) != Some(hash) {
+                leaves.push(Leaf { topic: topic.clone(), content: Some(content) });
+            }
+        }
+        if !is_open && self.incidents.remove(&id).is_some() {
+            leaves.push(Leaf { topic, content: None });
+        }
+        Ok(leaves)
+    }
+
+    /// The incidents that stand in the tree.
+    pub fn incidents(&self) -> Vec<IncidentId> {
+        self.incidents.keys().copied().collect()
+    }
+
     /// All topics that stand in the tree.
-    pub fn topics(&self) -> impl Iterator<Item = &str> {
-        self.standing.values().flat_map(|standing| standing.topics.keys().map(String::as_str))
+    pub fn topics(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let of_hosts = self.standing.values().flat_map(|standing| standing.topics.keys());
+        let of_incidents = self.incidents.keys().map(|id| Cow::Owned(incident_topic(*id)));
+        of_hosts.map(|topic| Cow::Borrowed(topic.as_str())).chain(of_incidents)
     }
 
     /// The hosts that stand in the tree.
@@ -148,6 +184,10 @@ fn hash(content: &Value) -> u64 {
     hasher.finish()
 }
 
+fn incident_topic(id: IncidentId) -> String {
+    format!("hf/1/view/incidents/{id}")
+}
+
 fn topic(host: &str, rest: &str) -> String {
     format!("hf/1/view/{host}/{rest}")
 }
@@ -155,17 +195,30 @@ fn topic(host: &str, rest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleet::{By, Driver, Fleet, HostFilter, Settings, record::Actor, seed::Seed};
+    use fleet::{
+        Acknowledgement, By, Driver, Fleet, HostFilter, IncidentState, Page, ServerNeed, Settings,
+        record::{Actor, Cause, Severity},
+        seed::Seed,
+    };
     use schema::Timestamp;
-    use std::sync::Arc;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
 
     fn by() -> By {
         By { actor: Actor::System, peer: String::new() }
     }
 
+    const NOW: u64 = 1_795_415_472_000;
+
     fn fleet() -> Fleet {
-        let driver =
-            Driver { now: Arc::new(|| Timestamp(1_795_415_472_000)), random: Arc::new(crate::clock::random) };
+        fleet_at(Arc::new(AtomicU64::new(NOW)))
+    }
+
+    fn fleet_at(clock: Arc<AtomicU64>) -> Fleet {
+        let now = Arc::new(move || Timestamp(clock.load(Ordering::Relaxed)));
+        let driver = Driver { now, random: Arc::new(crate::clock::random) };
         let settings = Settings {
             mqtt_addresses: vec!["127.0.0.1:8883".to_owned()],
             authorities: vec![vec![7; 40]],
@@ -220,5 +273,34 @@ mod tests {
         let said = tree.host(&fleet.read().unwrap(), host.id).unwrap();
         assert_eq!(topics(&said), [("hf/1/view/attic/presence", false), ("hf/1/view/attic/repo", false)]);
         assert!(tree.hosts().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_incident_stands_while_it_is_open_and_its_end_is_told_once() {
+        let clock = Arc::new(AtomicU64::new(NOW));
+        let (fleet, mut tree) = (fleet_at(Arc::clone(&clock)), ViewTree::default());
+        let disk = || vec![ServerNeed { cause: Cause::ServerDisk, severity: Severity::Critical }];
+        fleet.plan_incidents(disk()).await;
+        let noticed = fleet.read().unwrap().incidents(Some(IncidentState::Noticed), &Page::default(), 9);
+        let id = noticed.unwrap().items[0].incident.id;
+        assert_eq!(tree.incident(&fleet.read().unwrap(), id).unwrap(), [], "it is none yet");
+        clock.fetch_add(5 * 60_000, Ordering::Relaxed);
+        fleet.plan_incidents(disk()).await;
+        let word = Acknowledgement { until: None, note: "what others read on the page".to_owned() };
+        fleet.acknowledge_incident(id, Some(word), "shown".to_owned(), by()).await.unwrap();
+        let topic = format!("hf/1/view/incidents/{id}");
+        let said = tree.incident(&fleet.read().unwrap(), id).unwrap();
+        assert_eq!(topics(&said), [(topic.as_str(), true)]);
+        let content = said[0].content.as_ref().unwrap();
+        assert_eq!((&content["state"], &content["cause"]), (&"open".into(), &"server_disk".into()));
+        assert!(content["acknowledged_until"].is_string() && !content.to_string().contains("others read"));
+        assert_eq!(tree.incident(&fleet.read().unwrap(), id).unwrap(), []);
+        assert_eq!(tree.topics().collect::<Vec<_>>(), [topic.as_str()]);
+        fleet.plan_incidents(Vec::new()).await;
+        let said = tree.incident(&fleet.read().unwrap(), id).unwrap();
+        assert_eq!(topics(&said), [(topic.as_str(), true), (topic.as_str(), false)]);
+        assert_eq!(said[0].content.as_ref().unwrap()["state"], "ended");
+        assert_eq!(tree.incident(&fleet.read().unwrap(), id).unwrap(), []);
+        assert!(tree.incidents().is_empty());
     }
 }

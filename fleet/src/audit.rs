@@ -224,6 +224,7 @@ fn fits(filter: &AuditFilter, entry: &AuditEntry) -> bool {
         AuditTarget::Host(host, name) => vec![host.to_string(), name.clone()],
         AuditTarget::Job(host, job) => vec![host.to_string(), job.to_string()],
         AuditTarget::Account(name) => vec![name.clone()],
+        AuditTarget::Incident(id) => vec![id.to_string()],
     };
     let target: Vec<&str> = target.iter().map(String::as_str).collect();
     contains(&filter.actor, &[entry.actor.name(), entry.actor.kind()])

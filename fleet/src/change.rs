@@ -2,7 +2,7 @@
 
 use crate::budget::Spending;
 use schema::command::Over;
-use schema::{HostId, JobId};
+use schema::{HostId, IncidentId, JobId};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -61,6 +61,8 @@ pub enum Changed {
     Pending(HostId),
     /// The credentials of a host.
     Credentials(HostId),
+    /// An incident: it is new, whom it meets, how it stands.
+    Incident(IncidentId),
     /// The audit log got another line.
     Audit,
     /// Accounts of people, API tokens or MQTT viewers.

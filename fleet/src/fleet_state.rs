@@ -4,6 +4,7 @@ use crate::authority::{self, AuthorityUse};
 use crate::context::{Context, sha256};
 use crate::dispatch::for_other;
 use crate::groups::Owners;
+use crate::incidents::{self, HostSeen, ServerNeed};
 use crate::kit::Kits;
 use crate::maintenance::{self, Decision};
 use crate::record::{
@@ -21,12 +22,15 @@ use crate::store::{
     SUMMARIES, Span, USAGES, VIEWERS,
 };
 use crate::summary::is_good;
-use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
+use crate::view::{
+    AuditFilter, CauseGroups, FleetCounts, HostFilter, HostRow, IncidentState, IncidentView, JobFilter, Page,
+    Paged, ScheduleView,
+};
 use crate::{
     accounts, audit, credentials, dispatch, enroll, find, folder, job, kit, listing, pending, repo, schedule,
     soundness, status,
 };
-use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
+use schema::{HostId, IncidentId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -55,6 +59,57 @@ impl FleetState {
     pub fn fleet(&self, filter: &HostFilter) -> Vec<HostRow> {
         let wanted = filter.wanted();
         worst_first(self.entries.iter().map(|entry| status::row(entry, self.now)).filter(wanted).collect())
+    }
+
+    /// The hosts that need somebody, by what they have in common: the incidents as they stand now.
+    pub fn cause_groups(&self) -> Result<CauseGroups, StoreError> {
+        incidents::groups(&self.view, &self.entries, self.now)
+    }
+
+    /// Incidents that stand like this (`None` = all that have opened), newest first, each with at most so many hosts. A
+    /// page may be short although there are more: `next` tells.
+    pub fn incidents(
+        &self,
+        state: Option<IncidentState>,
+        page: &Page,
+        most_hosts: usize,
+    ) -> Result<Paged<IncidentView>, StoreError> {
+        incidents::list(&self.view, &|host| self.name_of(host), state, page, most_hosts)
+    }
+
+    /// An incident with at most so many hosts; `None` = there is none of this id.
+    pub fn incident(&self, id: IncidentId, most_hosts: usize) -> Result<Option<IncidentView>, StoreError> {
+        incidents::one(&self.view, &|host| self.name_of(host), id, most_hosts)
+    }
+
+    /// The ids of all incidents that are open.
+    pub fn open_incidents(&self) -> Result<Vec<IncidentId>, StoreError> {
+        incidents::open(&self.view)
+    }
+
+    /// How many incidents are open by severity, in the order of [`Severity::ALL`](crate::record::Severity::ALL), and how
+    /// many of them somebody lets rest.
+    pub fn incident_counts(&self) -> Result<([u32; 2], u32), StoreError> {
+        incidents::standing_counts(&self.view)
+    }
+
+    fn name_of(&self, host: HostId) -> Option<String> {
+        let place = self.entries.binary_search_by_key(&host, |entry| entry.host.id).ok()?;
+        Some(self.entries[place].host.name.clone())
+    }
+
+    /// How each host stands, as far as incidents go.
+    pub(crate) fn hosts_seen(&self) -> Vec<HostSeen> {
+        incidents::hosts_seen(&self.entries, self.now)
+    }
+
+    /// Whether a plan of the incidents would change anything now.
+    pub(crate) fn incidents_change(
+        &self,
+        hosts: &[HostSeen],
+        server: &[ServerNeed],
+    ) -> Result<bool, StoreError> {
+        Ok(incidents::look(&self.view, hosts, server, self.now)?.changes())
     }
 
     /// How many hosts stand how.

@@ -6,14 +6,15 @@
 use crate::link::Sent;
 use crate::record::meta::{LostSpan, Meta};
 use crate::record::{
-    Accepted, Actor, ArchiveKeyRow, AuditTarget, BackupFigures, ClosedBy, DiffFigures, DownloadForm,
-    DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures,
-    GivenAddress, Group, Hold, JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures,
-    RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding,
-    TokenMachine, TrustedAuthority, Unplanned, Whole,
+    Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, Cause, ClosedBy, DiffFigures,
+    DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Ending, Every, Extent, FindPlan, Flawed,
+    ForgetFigures, GivenAddress, Group, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss, Newest,
+    Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role,
+    Severity, Soundness, SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Whole,
 };
 use schema::{
-    Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
+    Class, DrillFault, HostId, IncidentId, JobId, Overwrite, Refusal, RepoId, Slot, SlotRevision,
+    SourceReason, Timestamp,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::{Debug, Write as _};
@@ -74,6 +75,7 @@ fn enums(written: &mut Written) {
         AuditTarget::Host(..) => AuditTarget::Host(HOST, text("attic")),
         AuditTarget::Job(..) => AuditTarget::Job(HOST, JOB),
         AuditTarget::Account(_) => AuditTarget::Account(text("ada")),
+        AuditTarget::Incident(_) => AuditTarget::Incident(IncidentId([0x0d; 16])),
     });
     each!(written, Role {
         Role::Viewer => Role::Viewer,
@@ -89,6 +91,50 @@ fn enums(written: &mut Written) {
         Every::Hours(_) => Every::Hours(6),
         Every::Days(_) => Every::Days(7),
         Every::Cron(_) => Every::Cron(text("@daily")),
+    });
+    each!(written, Cause {
+        Cause::Failed { .. } => Cause::Failed { class: Some(Class::Auth), refusal: Some(Refusal::Policy) },
+        Cause::Lost { .. } => Cause::Lost { gone: Some(AgentGone::Replaced) },
+        Cause::Interrupted => Cause::Interrupted,
+        Cause::Lacking { .. } => Cause::Lacking { class: None },
+        Cause::Loss => Cause::Loss,
+        Cause::Old => Cause::Old,
+        Cause::NoSnapshot => Cause::NoSnapshot,
+        Cause::Never => Cause::Never,
+        Cause::NotEnrolled => Cause::NotEnrolled,
+        Cause::NoRepository => Cause::NoRepository,
+        Cause::NoGroup => Cause::NoGroup,
+        Cause::Missed => Cause::Missed,
+        Cause::BackupsHeld => Cause::BackupsHeld,
+        Cause::Offline => Cause::Offline,
+        Cause::StateFolder => Cause::StateFolder,
+        Cause::Wire => Cause::Wire,
+        Cause::Quarantine => Cause::Quarantine,
+        Cause::CheckOverdue => Cause::CheckOverdue,
+        Cause::Unplanned => Cause::Unplanned,
+        Cause::Held { .. } => Cause::Held { hold: Hold::Unsized },
+        Cause::Clock { .. } => Cause::Clock { is_behind: true },
+        Cause::NoCredentials => Cause::NoCredentials,
+        Cause::Replaced => Cause::Replaced,
+        Cause::Damaged => Cause::Damaged,
+        Cause::ProofFailed => Cause::ProofFailed,
+        Cause::Unproven => Cause::Unproven,
+        Cause::Certificate => Cause::Certificate,
+        Cause::ServerDisk => Cause::ServerDisk,
+        Cause::ArchiveLate => Cause::ArchiveLate,
+    });
+    each!(written, Severity {
+        Severity::Warning => Severity::Warning,
+        Severity::Critical => Severity::Critical,
+    });
+    each!(written, Left {
+        Left::Recovered => Left::Recovered,
+        Left::OtherCause => Left::OtherCause,
+    });
+    each!(written, Ending {
+        Ending::Recovered => Ending::Recovered,
+        Ending::OtherCause => Ending::OtherCause,
+        Ending::HostsDeleted => Ending::HostsDeleted,
     });
     each!(written, Hold {
         Hold::Loss => Hold::Loss,

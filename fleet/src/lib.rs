@@ -60,6 +60,7 @@ mod groups;
 pub mod host_clock;
 mod hosts;
 mod incarnation;
+mod incidents;
 mod ingest;
 mod job;
 mod judged;
@@ -125,6 +126,7 @@ pub use fleet::{Fleet, Handled, NewEnrollToken};
 pub use fleet_state::FleetState;
 pub use folder::{NoInclude, check_snapshot, clean_path, include_of};
 pub use groups::{Owner, Owners};
+pub use incidents::{Acknowledgement, ServerNeed};
 pub use kit::{KitChoice, KitCredentials, KitGap, KitHost, KitSlot, Kits, NewKit, WhyGap};
 pub use listing::SnapshotCursor;
 pub use login::NoLogin;
@@ -144,6 +146,7 @@ pub use standby::{MOST_STANDBYS, STANDBY_LATE_AFTER_MS, Standby};
 pub use store::WriterCounts;
 pub use succession::Heard;
 pub use view::{
-    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostProof, HostRow, HostStanding, JobFilter, Page,
-    Paged, ProofOfGroup, ProofStatus, Reason, RestoreEstimate, ScheduleView, Status,
+    AuditFilter, CauseGroup, CauseGroups, DAYS, Day, FleetCounts, HostFilter, HostProof, HostRow,
+    HostStanding, IncidentState, IncidentView, JobFilter, MetHost, Page, Paged, ProofOfGroup, ProofStatus,
+    Reason, RestoreEstimate, ScheduleView, Status,
 };

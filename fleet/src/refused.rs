@@ -32,6 +32,12 @@ pub enum Refused {
     /// There is no such pending run.
     #[error("this backup does not wait any more")]
     PendingNotFound,
+    /// There is no such incident.
+    #[error("there is no such incident; the oldest that have ended are not kept")]
+    IncidentNotFound,
+    /// The incident has ended: there is nothing to let rest.
+    #[error("this incident has ended")]
+    IncidentEnded,
     /// There is no such job.
     #[error("there is no such job")]
     JobNotFound,
@@ -213,6 +219,8 @@ impl Refused {
             Self::GroupNotFound => "group_not_found",
             Self::ScheduleNotFound => "schedule_not_found",
             Self::PendingNotFound => "pending_not_found",
+            Self::IncidentNotFound => "incident_not_found",
+            Self::IncidentEnded => "incident_ended",
             Self::JobNotFound => "job_not_found",
             Self::AccountNotFound => "account_not_found",
             Self::StandbyNotFound => "standby_not_found",

@@ -77,6 +77,10 @@ ulid_id!(
     PendingId
 );
 ulid_id!(
+    /// One incident. Never on the wire.
+    IncidentId
+);
+ulid_id!(
     /// One enrolment token, public part.
     TokenId
 );

@@ -109,7 +109,7 @@ pub use drill::DrillFault;
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};
 pub use envelope::{Key, OpenError, Sealed};
 pub use group::GroupKey;
-pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};
+pub use id::{HostId, IncidentId, InstallationId, JobId, PendingId, RepoId, TokenId};
 pub use items::{Items, ItemsFull};
 pub use job::{Class, JobKind, JobSpec, Keep, Outcome, SourceFinding, SourceReason, Summary};
 pub use live::{Live, LogLine, LogStream, Progress};

@@ -56,7 +56,15 @@ impl Proxy {
     /// When it can't listen.
     #[must_use]
     pub fn start(upstream: SocketAddr) -> Self {
-        let address = ports::free();
+        Self::start_at(ports::free(), upstream)
+    }
+
+    /// The same at an address of one before it, which is gone.
+    ///
+    /// # Panics
+    /// When it can't listen.
+    #[must_use]
+    pub fn start_at(address: SocketAddr, upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let network = Arc::new(Network {
             upstream,

@@ -64,6 +64,7 @@ fn topics_of(what: &Changed) -> Vec<String> {
         }
         Changed::Pending(host) => vec!["pending".to_owned(), format!("host/{host}"), "fleet".to_owned()],
         Changed::Credentials(host) => vec![format!("credentials/{host}"), format!("host/{host}")],
+        Changed::Incident(_) => vec!["incidents".to_owned()],
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
         Changed::Kits => vec!["kits".to_owned()],
@@ -76,7 +77,10 @@ fn topics_of(what: &Changed) -> Vec<String> {
 
 /// A topic as it is told, from what a client asked for; `None` = there is no such topic.
 fn topic_of(text: &str) -> Option<String> {
-    if matches!(text, "fleet" | "hosts" | "jobs" | "pending" | "audit" | "accounts" | "kits" | "traffic") {
+    if matches!(
+        text,
+        "fleet" | "hosts" | "incidents" | "jobs" | "pending" | "audit" | "accounts" | "kits" | "traffic"
+    ) {
         return Some(text.to_owned());
     }
     let (kind, rest) = text.split_once('/')?;
@@ -94,7 +98,7 @@ fn topic_of(text: &str) -> Option<String> {
 fn pause(topic: &str) -> Duration {
     match topic {
         "hosts" => EVERY_OF_LIST,
-        "fleet" | "jobs" | "pending" | "traffic" => EVERY_OF_ALL,
+        "fleet" | "incidents" | "jobs" | "pending" | "traffic" => EVERY_OF_ALL,
         _ => EVERY,
     }
 }
@@ -352,6 +356,7 @@ mod tests {
             Changed::Audit,
             Changed::Accounts,
             Changed::Kits,
+            Changed::Incident(schema::IncidentId([3; 16])),
             Changed::Traffic,
             Changed::Damage,
             Changed::Succeeded,

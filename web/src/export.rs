@@ -52,6 +52,7 @@ fn write(text: &mut String, entry: &AuditEntry) {
         AuditTarget::Host(id, name) => ("host", name.clone(), id.to_string()),
         AuditTarget::Job(host, id) => ("job", host.to_string(), id.to_string()),
         AuditTarget::Account(name) => ("account", name.clone(), String::new()),
+        AuditTarget::Incident(id) => ("incident", id.to_string(), id.to_string()),
     };
     let words = action(entry.action, &entry.target);
     let fields = [

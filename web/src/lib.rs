@@ -44,6 +44,7 @@ mod form;
 mod format;
 mod headers;
 mod health;
+mod incident_request;
 mod joblog;
 mod kit;
 mod kit_request;
@@ -95,6 +96,7 @@ pub use server_facts::{
     BrokerFacts, BrokerFigure, Certificate, HeldLogin, MqttListener, Rotate, ServerFacts, TaskFacts,
     WebSettings,
 };
+pub use trouble::LITTLE_SPACE;
 pub use visible::{Breaks, visible};
 
 use app::App;

@@ -6,6 +6,7 @@ use crate::server_facts::{BrokerFigure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
+use fleet::record::Severity;
 use fleet::{
     AddressUse, ArchiveState, ArchiveStatus, AuthorityUse, FleetState, Found, HostFilter, HostRow, Kits,
     ProofStatus, Scrub, Standby, Status,
@@ -42,6 +43,12 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
             "Addresses and accounts that have to wait after wrong passwords, at the pages.",
             one(ctx.app.limiter().held(ctx.now()).len() as f64),
         ),
+        (
+            "holdfast_incidents",
+            "gauge",
+            "Incidents that are open, acknowledged ones included.",
+            incidents(state)?,
+        ),
         ("holdfast_pending_runs", "gauge", "Pending backups.", one(state.pending_count()? as f64)),
         ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(state.storage_bytes() as f64)),
         (
@@ -76,6 +83,16 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
         ),
     ]);
     Ok(families)
+}
+
+fn incidents(state: &FleetState) -> Result<Vec<(String, f64)>, Problem> {
+    let (counts, _) = state.incident_counts()?;
+    let labelled = |severity: Severity| format!("severity=\"{}\"", severity.as_str());
+    Ok(Severity::ALL
+        .into_iter()
+        .zip(counts)
+        .map(|(severity, count)| (labelled(severity), f64::from(count)))
+        .collect())
 }
 
 /// How the archives of the server stand.

@@ -115,6 +115,7 @@ fn status(refused: &Refused) -> StatusCode {
         | Refused::GroupNotFound
         | Refused::ScheduleNotFound
         | Refused::PendingNotFound
+        | Refused::IncidentNotFound
         | Refused::JobNotFound
         | Refused::StandbyNotFound
         | Refused::AccountNotFound => StatusCode::NOT_FOUND,

@@ -114,6 +114,13 @@ impl Reading {
         (self.caller.is_some() && count > 0).then(|| crate::format::count(count as u64))
     }
 
+    /// How many incidents need somebody, for the navigation as well.
+    fn incident_count(&self) -> Option<String> {
+        let counts = self.app.fleet.read().and_then(|read| read.incident_counts()).unwrap_or_default();
+        let need = counts.0.iter().sum::<u32>().saturating_sub(counts.1);
+        (self.caller.is_some() && need > 0).then(|| crate::format::count(u64::from(need)))
+    }
+
     fn shell(&self, nav: &'static str) -> Shell {
         let settings = &self.app.settings;
         let broker = (settings.broker)();
@@ -133,6 +140,7 @@ impl Reading {
             is_well: troubles.iter().all(|trouble| !trouble.is_failure),
             troubles,
             pending: self.pending_count(),
+            incidents: self.incident_count(),
             seq: self.seq,
         }
     }

@@ -45,6 +45,8 @@ fn form_addresses() -> Vec<Route> {
         get("/hosts/{host}/restore/plan", Restore, to_page),
         get("/hosts/{host}/snapshots/{snapshot}/download", Restore, to_page),
         get("/hosts/{host}/restore/start", Restore, to_page),
+        get("/incidents/{incident}/acknowledge", Read, to_page),
+        get("/incidents/{incident}/unacknowledge", Read, to_page),
         get("/operators", Admin, to_page),
         get("/operators/{name}", Admin, to_page),
         get("/tokens", Admin, to_page),
@@ -75,9 +77,9 @@ fn signed_out() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        agent_access, archive, audit, changes, enrol, find, fleet, folder, group, host, host_settings, job,
-        jobs, kit, maintenance, pending, preview, quarantine, refused, replacement, repo, restoration,
-        restore, schedule, settings, snapshots, soundness, topics,
+        agent_access, archive, audit, changes, enrol, find, fleet, folder, group, host, host_settings,
+        incident, incidents, job, jobs, kit, maintenance, pending, preview, quarantine, refused, replacement,
+        repo, restoration, restore, schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -147,6 +149,10 @@ fn pages() -> Vec<Route> {
         get("/jobs/{job}/host-key", Write, job::confirm_host_key),
         post("/jobs/{job}/host-key", Write, job::accept_host_key),
         get("/jobs/{job}/log", Read, job::log_text),
+        get("/incidents", Read, incidents::show),
+        get("/incidents/{incident}", Read, incident::show),
+        post("/incidents/{incident}/acknowledge", Write, incident::save),
+        post("/incidents/{incident}/unacknowledge", Write, incident::take_back),
         get("/pending", Read, pending::show),
         post("/pending/run", Run, pending::run_all),
         get("/pending/{run}/delete", Run, pending::confirm_delete),
@@ -554,9 +560,26 @@ fn api_hosts() -> Vec<Route> {
 
 fn api_jobs() -> Vec<Route> {
     use api::dto::*;
-    use api::{credentials, job, pending};
+    use api::{credentials, incident, job, pending};
     let doc = |summary| Doc::new("jobs", summary);
+    let of_incidents = |summary| Doc::new("incidents", summary);
     vec![
+        get("/api/incidents", Read, incident::list).doc(
+            of_incidents("Incidents, the newest first: causes that meet hosts or the server itself, from when they are noticed \
+                          until nobody has them. Without `state` those that have opened")
+                .query_word::<words::IncidentState>("state", "only these")
+                .paged::<IncidentOut>(),
+        ),
+        get("/api/incidents/{incident}", Read, incident::one)
+            .doc(of_incidents("One incident").answers::<IncidentOut>(200)),
+        put("/api/incidents/{incident}/acknowledgement", Write, incident::acknowledge).doc(
+            of_incidents("Acknowledges an incident: until the time given it needs nobody, unless it gets worse. Its hosts stay as \
+                          they stand. 409 `incident_ended`: there is nothing to acknowledge any more")
+                .may_take::<IncidentAckIn>()
+                .answers::<IncidentOut>(200),
+        ),
+        delete("/api/incidents/{incident}/acknowledgement", Write, incident::unacknowledge)
+            .doc(of_incidents("Removes the acknowledgement").empty()),
         get("/api/pending", Read, pending::list)
             .doc(doc("Pending backups, oldest first").paged::<PendingOut>()),
         delete("/api/pending/{run}", Run, pending::delete)

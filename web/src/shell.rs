@@ -23,6 +23,8 @@ pub(crate) struct Shell {
     pub(crate) troubles: Vec<ServerTrouble>,
     /// Backups that wait; `None` = none.
     pub(crate) pending: Option<String>,
+    /// Incidents that are open and nobody has acknowledged; `None` = none.
+    pub(crate) incidents: Option<String>,
     /// The newest change that the page knows of.
     pub(crate) seq: ChangeSeq,
 }

@@ -8,7 +8,7 @@ use schema::Timestamp;
 use serde::Serialize;
 
 /// With less than this left a disk is nearly full, in bytes.
-const LITTLE_SPACE: u64 = 256 << 20;
+pub const LITTLE_SPACE: u64 = 256 << 20;
 /// A disk that could not be written is well again when this long nothing failed.
 const FAILED_FOR_MS: u64 = 30_000;
 

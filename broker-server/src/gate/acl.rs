@@ -41,8 +41,13 @@ pub(super) fn viewer_sees(debug: bool, topic: &str) -> bool {
 /// granted: it is shown what it may see, and nothing else.
 pub(super) fn viewer_subscribes(debug: bool, filter: &str) -> bool {
     /// The shapes of topics of the view tree (see `view_tree`).
-    const TREE: [&str; 4] =
-        ["hf/1/view/+/presence", "hf/1/view/+/repo", "hf/1/view/+/last/+", "hf/1/view/+/job/+"];
+    const TREE: [&str; 5] = [
+        "hf/1/view/+/presence",
+        "hf/1/view/+/repo",
+        "hf/1/view/+/last/+",
+        "hf/1/view/+/job/+",
+        "hf/1/view/incidents/+",
+    ];
     if !filter.is_ascii() {
         return false;
     }
@@ -138,6 +143,8 @@ mod tests {
             ("hf/1/view/#", true, true),
             ("hf/1/view/nas/presence", true, true),
             ("hf/1/view/+/repo", true, true),
+            ("hf/1/view/incidents/+", true, true),
+            ("+/+/+/incidents/+", true, true),
             ("hf/1/+/presence", false, true),
             ("hf/1/+/repo/stats", false, true),
             (&format!("hf/1/{A}/presence"), false, true),

@@ -1,6 +1,9 @@
 //! Instants of the past, and what becomes of those that lie ahead.
 
-use crate::record::{Arrivals, GroupProof, Host, Job, LastRuns, Presence, RepoState, Soundness, Summary};
+use crate::record::{
+    Arrivals, GroupProof, Host, Incident, Job, LONGEST_REST_MS, LastRuns, Met, Presence, RepoState,
+    Soundness, Summary,
+};
 use crate::refused::StoreError;
 use crate::store::{Order, Reads, Span, StoredRow, Table, TableKey, Tx};
 use schema::Timestamp;
@@ -80,6 +83,39 @@ impl PastInstants for Presence {
         if let Some(quarantine) = &mut self.quarantine {
             quarantine.since.cap(clock);
             quarantine.twins.iter_mut().for_each(|twin| twin.seen_at.cap(clock));
+        }
+    }
+}
+
+impl PastInstants for Incident {
+    fn cap(&mut self, clock: Clock) {
+        for at in [&mut self.since, &mut self.noticed_at] {
+            at.cap(clock);
+        }
+        self.opened_at.cap(clock);
+        if let Some((at, _)) = &mut self.ended {
+            at.cap(clock);
+        }
+        if let Some(worsened) = &mut self.worsened {
+            worsened.at.cap(clock);
+        }
+        if let Some(noted) = &mut self.noted {
+            noted.at.cap(clock);
+        }
+        if let Some(ack) = &mut self.ack {
+            ack.at.cap(clock);
+            if ack.until > clock.now.plus_ms(LONGEST_REST_MS) {
+                ack.until = clock.since.plus_ms(LONGEST_REST_MS);
+            }
+        }
+    }
+}
+
+impl PastInstants for Met {
+    fn cap(&mut self, clock: Clock) {
+        self.since.cap(clock);
+        if let Some((at, _)) = &mut self.left {
+            at.cap(clock);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::dispatch::for_other;
 use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::groups::origins;
+use crate::incidents;
 use crate::op::Op;
 use crate::pending;
 use crate::record::{Acked, AuditAction, AuditTarget, Host, TokenMachine};
@@ -196,6 +197,9 @@ fn check_host_name(text: &str) -> Result<(), Refused> {
     if text.eq_ignore_ascii_case("new") {
         return Err(Refused::invalid("name", "the page to add a host is at this name; choose another"));
     }
+    if text.eq_ignore_ascii_case("incidents") {
+        return Err(Refused::invalid("name", "the topics of incidents are at this name; choose another"));
+    }
     if text.to_ascii_uppercase().parse::<HostId>().is_ok() {
         return Err(Refused::invalid("name", "this could be the id of a host; choose another name"));
     }
@@ -243,6 +247,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     repo::partners::leave(tx, id)?;
     schedule::host_deleted(tx, id)?;
     pending::host_deleted(tx, id)?;
+    incidents::row::host_deleted(tx, id)?;
     tx.remove(&HOST_NAMES, &host.name.to_lowercase())?;
     tx.remove_of_host(id)
 }

@@ -1,5 +1,5 @@
 use super::audit_action::AuditAction;
-use schema::{HostId, JobId, Timestamp};
+use schema::{HostId, IncidentId, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Who caused something.
@@ -54,6 +54,8 @@ pub enum AuditTarget {
     Job(HostId, JobId),
     /// An account of any sort, by name.
     Account(String),
+    /// An incident.
+    Incident(IncidentId),
 }
 
 /// Who did what to what, when, from where. Never a secret.

@@ -106,6 +106,10 @@ actions! {
     HostUnacknowledged = "host.unacknowledged",
     /// A plan of a host can't be kept.
     HostUnplanned = "host.unplanned",
+    /// An incident was acknowledged.
+    IncidentAcknowledged = "incident.acknowledged",
+    /// The acknowledgement of an incident was taken back.
+    IncidentUnacknowledged = "incident.unacknowledged",
     /// A job was cancelled.
     JobCancelled = "job.cancelled",
     /// Old jobs were removed.

@@ -60,7 +60,7 @@ pub struct Job {
 }
 
 /// What took the agent away that had an open job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AgentGone {
     /// The host was enrolled anew, with the state folder that it had.
     Reenrolled,

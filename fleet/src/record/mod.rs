@@ -12,6 +12,7 @@ mod find;
 mod folder;
 mod group;
 mod host;
+mod incident;
 mod job;
 mod kit;
 mod last_run;
@@ -49,6 +50,8 @@ pub use host::{
     Superseded, TokenMachine, Twin, WireProblem,
 };
 pub(crate) use host::{TOKEN_LIVES_MS, TokenRow};
+pub(crate) use incident::LONGEST_REST_MS;
+pub use incident::{Cause, Ending, Incident, IncidentAck, Left, Met, Noted, Severity, Subject, Worsened};
 pub use job::{
     AgentGone, BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat,
     LogChunk, LogText, Occurrence, ProbeFigures, SourceFinding,

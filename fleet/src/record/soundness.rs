@@ -131,7 +131,7 @@ pub struct Accepted {
 }
 
 /// Why nothing of a group is forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hold {
     /// More than half of what is usual is gone.
     Loss,

@@ -11,7 +11,7 @@ use schema::{HostId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tables that are made anew from the others.
-pub(super) const INDICES: [&str; 16] = [
+pub(super) const INDICES: [&str; 18] = [
     "host_names",
     "host_tokens",
     "schedules_due",
@@ -26,6 +26,8 @@ pub(super) const INDICES: [&str; 16] = [
     "usages",
     "repo_hosts",
     "place_hosts",
+    "standing_incidents",
+    "host_incidents",
     "audit_shares",
     "audit_hosts",
 ];

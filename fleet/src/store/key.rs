@@ -1,6 +1,7 @@
 //! Keys as bytes that sort as their values do: numbers big-endian, text last.
 
-use schema::{CommandSeq, HostId, JobId, PendingId, RepoId, TokenId};
+use crate::record::Subject;
+use schema::{CommandSeq, HostId, IncidentId, JobId, PendingId, RepoId, TokenId};
 use std::ops::Bound;
 
 /// A key, or the first parts of one.
@@ -34,7 +35,27 @@ macro_rules! id_key {
         }
     )*};
 }
-id_key!(HostId, JobId, PendingId, TokenId, RepoId);
+id_key!(HostId, IncidentId, JobId, PendingId, TokenId, RepoId);
+
+/// The server sorts before all hosts.
+impl TableKey for Subject {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Server => out.push(0),
+            Self::Host(host) => {
+                out.push(1);
+                host.write(out);
+            }
+        }
+    }
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match u8::read(bytes)? {
+            0 => Some(Self::Server),
+            1 => HostId::read(bytes).map(Self::Host),
+            _ => None,
+        }
+    }
+}
 
 impl TableKey for CommandSeq {
     fn write(&self, out: &mut Vec<u8>) {

@@ -6,13 +6,13 @@ use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
     ApiToken, Arrivals, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, FoundPage, FoundSeen,
-    GivenUp, Group, Host, InKit, Job, LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance,
-    Operator, PendingRun, Place, Presence, RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage,
-    Soundness, Summary, TokenRow, TryCount, Usage, Viewer,
+    GivenUp, Group, Host, InKit, Incident, Job, LastRuns, Listing, ListingState, LogChunk, LogState,
+    Maintenance, Met, Operator, PendingRun, Place, Presence, RepoPoint, RepoState, ScheduleRow, Session,
+    SnapshotPage, Soundness, Subject, Summary, TokenRow, TryCount, Usage, Viewer,
 };
 use crate::refused::StoreError;
 use redb::TableDefinition;
-use schema::{CommandSeq, HostId, JobId, PendingId, RepoId, TokenId};
+use schema::{CommandSeq, HostId, IncidentId, JobId, PendingId, RepoId, TokenId};
 use std::ops::ControlFlow;
 
 macro_rules! tables {
@@ -188,6 +188,13 @@ tables! {
     /// Their pieces, by the number of the first row.
     FOUND: (JobId, u32) => FoundPage, "found";
     SUMMARIES: HostId => Summary, "summaries", of a host;
+    INCIDENTS: IncidentId => Incident, "incidents";
+    /// Those that have not ended for good.
+    STANDING_INCIDENTS: IncidentId => (), "standing_incidents";
+    /// Whom each meets.
+    INCIDENT_SUBJECTS: (IncidentId, Subject) => Met, "incident_subjects";
+    /// The same by host.
+    HOST_INCIDENTS: (HostId, IncidentId) => (), "host_incidents", of a host;
     /// By number, oldest first.
     AUDIT: u64 => AuditEntry, "audit";
     /// The same by whose share an entry is of, see [`crate::audit`].
@@ -218,6 +225,7 @@ first_form!(
     Host,
     HostId,
     InKit,
+    Incident,
     Job,
     LastRuns,
     Link,
@@ -227,6 +235,7 @@ first_form!(
     LogChunk,
     LogState,
     Maintenance,
+    Met,
     Meta,
     Operator,
     Outgoing,

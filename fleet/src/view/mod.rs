@@ -2,6 +2,7 @@
 
 mod day;
 mod host_row;
+mod incident;
 mod page;
 mod proof;
 mod reason;
@@ -9,6 +10,7 @@ mod schedule;
 
 pub use day::{DAYS, Day};
 pub use host_row::{FleetCounts, HostFilter, HostRow, HostStanding, Status};
+pub use incident::{CauseGroup, CauseGroups, IncidentState, IncidentView, MetHost};
 pub use page::{AuditFilter, JobFilter, Page, Paged};
 pub use proof::{HostProof, ProofOfGroup, ProofStatus, RestoreEstimate};
 pub use reason::Reason;

@@ -222,7 +222,7 @@ impl Reason {
     }
 
     /// Since when it is so; `None` = since the last good backup, for that ends every state of backups.
-    const fn since(&self) -> Option<Timestamp> {
+    pub(crate) const fn since(&self) -> Option<Timestamp> {
         match self {
             Self::Running { since, .. }
             | Self::Loss { since, .. }

@@ -12,11 +12,12 @@
 use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
 use data_encoding::HEXLOWER;
 use fleet::record::{
-    CredentialsInput, FindPlan, MaintenanceInput, RestorePlan, RestoreTarget, Retention, Role, RuleInput,
-    Scope, Secret, TryCount,
+    Cause, CredentialsInput, FindPlan, MaintenanceInput, RestorePlan, RestoreTarget, Retention, Role,
+    RuleInput, Scope, Secret, Severity, TryCount,
 };
 use fleet::{
-    ArchiveKey, ArchiveOpener, DATA_FILE, Fleet, HostFilter, JobRequest, KitChoice, KitSlot, Pieces,
+    Acknowledgement, ArchiveKey, ArchiveOpener, DATA_FILE, Fleet, HostFilter, IncidentState, JobRequest,
+    KitChoice, KitSlot, Page, Pieces, ServerNeed,
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use schema::report::Hit;
@@ -104,9 +105,21 @@ async fn begun(folder: &Path) -> Fleet {
     };
     fleet.dispatch(alone.host, JobRequest::Restore(plan), by()).await.unwrap();
     fleet.confirm_sharing(agent.host, alone.host, by()).await.unwrap();
+    incident(&fleet).await;
     let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     fleet.keep_kit(kit).await.unwrap();
     fleet
+}
+
+/// Incidents of hosts and of the server; one is acknowledged.
+async fn incident(fleet: &Fleet) {
+    let server = ServerNeed { cause: Cause::ServerDisk, severity: Severity::Critical };
+    fleet.plan_incidents(vec![server]).await;
+    let noticed = Some(IncidentState::Noticed);
+    let all = fleet.read().unwrap().incidents(noticed, &Page::default(), 9).unwrap().items;
+    assert!(all.len() > 1 && all.iter().any(|seen| !seen.hosts.is_empty()), "{all:?}");
+    let word = Acknowledgement { until: None, note: "a disk is ordered".to_owned() };
+    fleet.acknowledge_incident(all[0].incident.id, Some(word), "shown".to_owned(), by()).await.unwrap();
 }
 
 async fn accounts(fleet: &Fleet, world: &World) {

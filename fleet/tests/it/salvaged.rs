@@ -16,7 +16,7 @@ type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 /// What a salvage writes anew, whatever was there: links note how far they were before.
 const WRITTEN: [&str; 5] = ["audit", "audit_shares", "link_states", "meta", "sessions"];
 /// What it may change where something else is missing.
-const MADE_TO_FIT: [&str; 20] = [
+const MADE_TO_FIT: [&str; 22] = [
     "hosts",
     "host_names",
     "link_states",
@@ -35,6 +35,8 @@ const MADE_TO_FIT: [&str; 20] = [
     "repo_hosts",
     "place_hosts",
     "audit_hosts",
+    "standing_incidents",
+    "host_incidents",
     "confirmed_shares",
     "listing_states",
 ];

@@ -24,6 +24,7 @@ mod found;
 mod full_life;
 mod host_keys;
 mod hostile_host;
+mod incidents;
 mod interrupted;
 mod kit;
 mod lacking_paths;

@@ -153,7 +153,7 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 24] = [
+const LEADS: [(&str, &str); 26] = [
     ("/archives/standbys", "/archives"),
     ("/refused-connections/{host}/{enrolled_at}", "/refused-connections"),
     ("/hosts", "/"),
@@ -170,6 +170,8 @@ const LEADS: [(&str, &str); 24] = [
     ("/hosts/{host}/snapshots/{snapshot}/download", "/hosts/{host}/snapshots/{snapshot}"),
     ("/hosts/{host}/restore/plan", "/hosts/{host}/restore"),
     ("/hosts/{host}/restore/start", "/hosts/{host}/restore"),
+    ("/incidents/{incident}/acknowledge", "/incidents/{incident}"),
+    ("/incidents/{incident}/unacknowledge", "/incidents/{incident}"),
     ("/jobs/{job}/cancel", "/jobs/{job}"),
     ("/jobs/{job}/host-key", "/jobs/{job}"),
     ("/operators", "/settings"),
@@ -208,6 +210,7 @@ struct Shown {
     dry: String,
     never_seen: String,
     waiting: String,
+    incident: String,
 }
 
 fn prepare(scene: &Scene) -> Shown {
@@ -243,7 +246,15 @@ fn prepare(scene: &Scene) -> Shown {
         let pending = api.get("/api/pending").expect(200);
         pending["items"][0]["id"].as_str().map(str::to_owned).ok_or_else(|| pending.to_string())
     });
-    Shown { good: id(good), snapshot, failed, dry, never_seen, waiting }
+    let incident = wait::until("the host that was never there to be noticed", LONG, || {
+        let noticed = api.get("/api/incidents?state=noticed").expect(200);
+        let items = noticed["items"].as_array().cloned().unwrap_or_default();
+        let lasts = items.iter().find(|incident| incident["cause"] == "not_enrolled");
+        lasts.and_then(|it| it["id"].as_str()).map(str::to_owned).ok_or_else(|| noticed.to_string())
+    });
+    let word = json!({"note": "Its machine comes on Saturday."});
+    let _ = api.put(&format!("/api/incidents/{incident}/acknowledgement"), &word).expect(200);
+    Shown { good: id(good), snapshot, failed, dry, never_seen, waiting, incident }
 }
 
 /// Pages of what a search, a comparison and a proof have found.
@@ -310,6 +321,7 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
         ("job", &shown.failed),
         ("kind", "prune"),
         ("run", &shown.waiting),
+        ("incident", &shown.incident),
         ("name", "mira"),
         // No machine knocks here.
         ("enrolled_at", "0"),

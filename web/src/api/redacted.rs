@@ -1,10 +1,10 @@
 //! The bodies of the API as everybody with an MQTT view account may see them: the same words and shapes, less what
 //! may hold a secret of somebody's files or say which person did what.
 
-use super::dto::{HostOut, JobOut, RepoOut};
-use fleet::HostRow;
+use super::dto::{HostOut, IncidentOut, JobOut, RepoOut};
 use fleet::maintenance::CheckStatus;
 use fleet::record::{Job, JobFigures, JobProgress, RepoState, Sharer};
+use fleet::{HostRow, IncidentView};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -57,6 +57,16 @@ pub fn job(job: &Job, progress: Option<JobProgress>) -> Value {
     {
         summary.retain(|name, _| !NOT_OF_RESTORE.contains(&name.as_str()));
     }
+    Value::Object(fields)
+}
+
+/// An incident. Of whoever acknowledged it, it is told that somebody did, and until when.
+#[must_use]
+pub fn incident(seen: IncidentView) -> Value {
+    let until = seen.incident.ack.as_ref().map(|ack| crate::format::rfc3339(ack.until));
+    let mut fields = fields(&IncidentOut::from(seen));
+    fields.remove("acknowledgement");
+    fields.insert("acknowledged_until".to_owned(), until.into());
     Value::Object(fields)
 }
 

@@ -15,6 +15,25 @@ pub(crate) struct Attention {
     pub(crate) action: SafeAction,
     /// Of a single host: where its state is acknowledged, and its mark.
     pub(crate) ack: Option<(String, String)>,
+    /// Of several: where their incident is acknowledged.
+    pub(crate) rest: Option<String>,
+}
+
+#[cfg(test)]
+impl Attention {
+    pub(crate) fn sample(s: &crate::sample::Sample, state: &'static str) -> Self {
+        let is_several = state == "offline";
+        Self {
+            state,
+            cause: s.text("The repository refuses the password"),
+            hosts: vec![(s.text("boat-pi"), "/hosts/01".to_owned())],
+            more: if is_several { 2 } else { 0 },
+            text: s.text("last good backup 3 d ago."),
+            action: SafeAction { words: s.text("Set credentials"), href: "/hosts/01".to_owned(), sets: true },
+            ack: Some(("/x".to_owned(), s.text("7f3a"))).filter(|_| !is_several),
+            rest: Some("/incidents/01#acknowledge".to_owned()).filter(|_| is_several),
+        }
+    }
 }
 
 /// The one safe step.

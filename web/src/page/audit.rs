@@ -144,6 +144,7 @@ fn view(state: &FleetState, now: Timestamp, entry: AuditEntry) -> Result<AuditEn
             (format!("a job on {host}"), Some(format!("/jobs/{id}")))
         }
         AuditTarget::Account(name) => (name.clone(), None),
+        AuditTarget::Incident(id) => ("an incident".to_owned(), Some(format!("/incidents/{id}"))),
     };
     Ok(AuditEntryView {
         when: When::ago(now, entry.at),

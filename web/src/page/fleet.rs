@@ -1,24 +1,23 @@
 //! The fleet: the daily glance.
 
 use super::attention::{Attention, SafeAction};
+use super::cause::cause_of;
 use super::filter_link::FilterLink;
 use crate::api::host::filter;
 use crate::app::Ctx;
 use crate::chart::{self, Strip};
-use crate::explanation::{Explanation, NextStep};
 use crate::format::{When, ago, bytes, duration, many};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::template::View;
-use crate::words::{Badge, host_badge, reason, reason_of_several, status_state};
-use ::fleet::record::AgentGone;
-use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, ProofStatus, Reason, Refused, Status};
+use crate::words::{Badge, host_badge, incident_title, status_state};
+use ::fleet::{CauseGroup, CauseGroups, FleetCounts, HostFilter, HostRow, ProofStatus, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use schema::{JobId, JobKind, Refusal, Timestamp};
+use schema::Timestamp;
 use serde::Serialize;
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// So many rows are on a page; the worst come first.
 const PAGE_ROWS: usize = 50;
@@ -184,6 +183,8 @@ pub(crate) struct FleetView {
     pub(crate) need: Option<String>,
     pub(crate) note: String,
     pub(crate) attention: Vec<Attention>,
+    /// How many more causes there are.
+    pub(crate) attention_more: Option<String>,
     pub(crate) q: String,
     pub(crate) state: Option<&'static str>,
     pub(crate) state_query: String,
@@ -225,19 +226,10 @@ impl crate::sample::Samples for FleetView {
             total: "4 hosts".to_owned(),
             need: s.some("1 needs attention"),
             note: s.text("Last good backup 2 h ago. 3 online."),
-            attention: vec![Attention {
-                state: "failed",
-                cause: s.text("The repository refuses the password"),
-                hosts: vec![(s.text("boat-pi"), "/hosts/01".to_owned())],
-                more: 2,
-                text: s.text("last good backup 3 d ago."),
-                action: SafeAction {
-                    words: s.text("Set credentials"),
-                    href: "/hosts/01".to_owned(),
-                    sets: true,
-                },
-                ack: Some(("/x".to_owned(), s.text("7f3a"))),
-            }],
+            attention: ["failed", "offline", "missed", "warning", "never", "unproven"]
+                .map(|state| Attention::sample(s, state))
+                .into(),
+            attention_more: s.some("2 more causes"),
             q: s.text("boat"),
             state: Some("ok"),
             state_query: "&state=ok".to_owned(),
@@ -286,7 +278,8 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
     ctx.read(move |ctx, state| {
         let all = state.fleet(&HostFilter::default());
         let now = ctx.now();
-        let mut view = view(now, &all, &filter, order, page);
+        let groups = state.cause_groups()?;
+        let mut view = view(now, (&all, &groups), &filter, order, page);
         view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
         view.attention.extend(super::restoration::attention(now, state)?);
         ctx.page(&view)
@@ -319,13 +312,24 @@ fn page_of(query: &Query) -> Result<usize, Problem> {
     }
 }
 
-fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page: usize) -> FleetView {
+fn view(
+    now: Timestamp,
+    (all, groups): (&[HostRow], &CauseGroups),
+    filter: &HostFilter,
+    order: Order,
+    page: usize,
+) -> FleetView {
     let mut counts = FleetCounts::default();
     all.iter().for_each(|row| counts.count(row));
     let wanted = filter.wanted();
     let mut rows: Vec<&HostRow> = all.iter().filter(|row| wanted(row)).collect();
     order.sort(&mut rows);
-    let need = all.iter().filter(|row| row.needs_attention()).count();
+    let is_acked = |row: &&HostRow| {
+        row.acked.is_some() || groups.of(row.host.id).is_some_and(|group| group.incident.ack.is_some())
+    };
+    let need = all.iter().filter(|row| row.needs_attention() && !is_acked(row)).count();
+    let acked = all.iter().filter(is_acked).count();
+    let (attention, left_out) = attention(now, all, groups);
     // Hosts may have gone since the page was shown: then the last one there is.
     let page = page.min(rows.len().div_ceil(PAGE_ROWS).max(1));
     let first = (page - 1) * PAGE_ROWS;
@@ -395,8 +399,9 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page
         protected: counts.protected,
         total: many(u64::from(counts.total), "host"),
         need: (need > 0).then(|| format!("{need} need{} attention", if need == 1 { "s" } else { "" })),
-        note: note(now, all),
-        attention: attention(now, all),
+        note: note(now, all, acked),
+        attention,
+        attention_more: (left_out > 0).then(|| many(left_out as u64, "more cause")),
         q: filter.q.clone().unwrap_or_default(),
         state: filter.state.map(Status::as_str),
         state_query: filter.state.map(|state| format!("&state={}", state.as_str())).unwrap_or_default(),
@@ -448,7 +453,7 @@ fn columns(order: Order, href: impl Fn(Order) -> String) -> Vec<Column> {
 }
 
 /// What went on and what runs, in a sentence or two.
-fn note(now: Timestamp, all: &[HostRow]) -> String {
+fn note(now: Timestamp, all: &[HostRow], acked: usize) -> String {
     let running = all.iter().filter(|row| row.running().is_some()).count();
     let newest = all.iter().filter_map(|row| row.last_good_at).max();
     let mut parts = Vec::new();
@@ -458,7 +463,6 @@ fn note(now: Timestamp, all: &[HostRow]) -> String {
     if running > 0 {
         parts.push(format!("{} running jobs right now.", many(running as u64, "host")));
     }
-    let acked = all.iter().filter(|row| row.acked.is_some()).count();
     if acked > 0 {
         parts.push(format!("{} acknowledged.", many(acked as u64, "host")));
     }
@@ -515,137 +519,92 @@ fn row(now: Timestamp, row: &HostRow) -> FleetRow {
     }
 }
 
-/// What hosts that need a person have in common.
-#[derive(PartialEq)]
-enum Common {
-    /// The last backup did not end well: the reason's word, why the agent refused it, and what took the agent away. Of
-    /// which group is the same.
-    End(Status, &'static str, Option<Refusal>, Option<AgentGone>),
-    /// Anything else, whenever it began.
-    Reason(Status, Reason),
+/// A line of what needs a person, and the groups in it.
+struct Line<'g> {
+    groups: Vec<&'g CauseGroup>,
+    shown: Attention,
 }
 
-impl Common {
-    fn of(row: &HostRow) -> Self {
-        match end_of(row) {
-            Some((from, _)) => Self::End(row.status, row.reason.code(), from.refusal, from.agent_gone),
-            None => Self::Reason(row.status, row.reason.timeless()),
-        }
-    }
-}
-
-/// The causes that need a person, worst first, hosts with the same cause together. Thousands may have one cause: of
-/// most of them nothing is written but the count.
-fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
-    let mut causes: Vec<(Common, Attention)> = Vec::new();
+/// The groups of hosts that need a person, worst first: the incidents as they stand now. Those of the same cause stand in
+/// one line, also when they began at different times. Thousands may be in one: of most of them nothing is written but the
+/// count. Returns how many lines are not shown.
+fn attention(now: Timestamp, all: &[HostRow], groups: &CauseGroups) -> (Vec<Attention>, usize) {
+    let common = |group: &CauseGroup| (group.incident.cause, group.incident.storage.clone());
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut left_out = BTreeSet::new();
     for row in all.iter().filter(|row| row.needs_attention()) {
-        let common = Common::of(row);
+        let Some(group) = groups.of(row.host.id) else { continue };
         let name = || (row.host.name.clone(), format!("/hosts/{}", row.host.id));
-        if let Some((common, seen)) = causes.iter_mut().find(|(seen, _)| *seen == common) {
-            if seen.hosts.len() < MOST_NAMES {
-                // With several hosts the one action of one of them would be wrong for the others.
-                seen.action = SafeAction::look("Show them", format!("/?state={}", row.status.as_str()));
-                "the same on each of them.".clone_into(&mut seen.text);
-                seen.ack = None;
-                seen.hosts.push(name());
-                if let Common::Reason(status, reason) = common
-                    && heading(*status, reason).is_none()
-                {
-                    seen.cause = reason_of_several(reason);
-                }
-            } else {
-                seen.more += 1;
+        if let Some(line) = lines.iter_mut().find(|line| common(line.groups[0]) == common(group)) {
+            if !line.groups.iter().any(|known| std::ptr::eq(*known, group)) {
+                line.groups.push(group);
             }
-        } else if causes.len() < MOST_CAUSES {
-            let text = match row.last_good_at {
-                Some(at) => format!("last good backup {}.", ago(now, at)),
-                None if row.last_backup().is_some() => "no good backup so far.".to_owned(),
-                None => format!("added {}, never backed up.", ago(now, row.host.created_at)),
-            };
-            let ack = Some((format!("/hosts/{}/acknowledge", row.host.id), row.mark()));
-            let (cause, next) = cause_of(now, row);
-            let action = next.action(&row.host.id.to_string());
-            let state = status_state(row.status);
-            let hosts = vec![name()];
-            causes.push((
-                common,
-                Attention { state, cause: cause.into_owned(), hosts, more: 0, text, action, ack },
-            ));
+            if line.shown.hosts.len() < MOST_NAMES {
+                line.shown.hosts.push(name());
+            } else {
+                line.shown.more += 1;
+            }
+        } else if lines.len() < MOST_CAUSES {
+            lines.push(Line { groups: vec![group], shown: alone(now, row, group, name()) });
+        } else {
+            left_out.insert(common(group));
         }
     }
-    causes.into_iter().map(|(_, attention)| attention).collect()
+    (lines.into_iter().map(Line::attention).collect(), left_out.len())
 }
 
-/// The one safe step, before it is put into words and an address.
-enum Next {
-    /// Look at a page of the host.
-    Look(&'static str, &'static str),
-    /// Set something there.
-    Set(&'static str, &'static str),
-    /// See why a job did not succeed.
-    Job(JobId),
-    /// See what waits.
-    Pending,
-    /// Credentials are the cause.
-    Credentials(&'static str),
-}
-
-impl Next {
-    fn action(self, host: &str) -> SafeAction {
-        match self {
-            Self::Look(words, path) => SafeAction::look(words, format!("/hosts/{host}{path}")),
-            Self::Set(words, path) => SafeAction::set(words, format!("/hosts/{host}{path}")),
-            Self::Job(job) => SafeAction::look("See why", format!("/jobs/{job}")),
-            Self::Pending => SafeAction::look("See why", "/pending".to_owned()),
-            Self::Credentials(words) => SafeAction::set(words, format!("/hosts/{host}/repo#connection")),
-        }
-    }
-}
-
-/// The heading of a cause that has one of its own, where the reason's words say less, or how long it lasts.
-const fn heading(status: Status, reason: &Reason) -> Option<&'static str> {
-    Some(match reason {
-        Reason::Wire { .. } => "The agent speaks another protocol version",
-        Reason::Quarantine { .. } => "Two machines have its identity",
-        Reason::NotEnrolled => "No agent enrolled yet",
-        Reason::NoRepository => "Has no repository credentials",
-        Reason::NoGroup => "Has nothing to back up",
-        Reason::Never { .. } if matches!(status, Status::New) => "Never backed up",
-        Reason::Missed { .. } => "A due backup waits",
-        Reason::Old { .. } => "The last good backup is too old",
-        Reason::CheckOverdue { .. } => "The check of the repository is overdue",
-        _ => return None,
-    })
-}
-
-/// The backup that a state comes from, where there is something to explain.
-fn end_of(row: &HostRow) -> Option<(Ended, Explanation)> {
-    let from = row.from?;
-    Some((from, Explanation::of_end(JobKind::Backup, from.state, from.refusal, from.class, from.agent_gone)?))
-}
-
-/// The cause of a host that needs a person, and the one safe step.
-fn cause_of(now: Timestamp, row: &HostRow) -> (Cow<'static, str>, Next) {
-    match end_of(row) {
-        Some((_, cause)) if cause.step == NextStep::RepoCredentials => {
-            return (cause.title.into(), Next::Credentials(cause.step_words));
-        }
-        Some((from, cause)) => return (cause.title.into(), Next::Job(from.job)),
-        None => {}
-    }
-    let words =
-        heading(row.status, &row.reason).map_or_else(|| reason(&row.reason, now).into(), Cow::Borrowed);
-    let next = match row.reason {
-        Reason::Wire { .. } => Next::Look("What to do", ""),
-        Reason::Quarantine { .. } => Next::Look("What to do", "/quarantine"),
-        Reason::NotEnrolled => Next::Set("Enrol it", "/enrol"),
-        Reason::NoRepository => Next::Set("Set credentials", "/repo#connection"),
-        Reason::NoGroup => Next::Set("Add group", "/new-group"),
-        Reason::Missed { .. } => Next::Pending,
-        Reason::BackupsHeld { .. } => Next::Look("Restore, then start", "#held"),
-        Reason::Offline { .. } => Next::Look("What to check", ""),
-        Reason::CheckOverdue { .. } => Next::Look("See why", "/repo#maintenance"),
-        _ => Next::Look("Look at it", ""),
+/// A line of one host: its own cause, and its own step.
+fn alone(now: Timestamp, row: &HostRow, group: &CauseGroup, name: (String, String)) -> Attention {
+    let text = match row.last_good_at {
+        Some(at) => format!("last good backup {}", ago(now, at)),
+        None if row.last_backup().is_some() => "no good backup so far".to_owned(),
+        None => format!("added {}, never backed up", ago(now, row.host.created_at)),
     };
-    (words, next)
+    let (cause, next) = cause_of(now, row);
+    Attention {
+        state: status_state(row.status),
+        cause: cause.into_owned(),
+        hosts: vec![name],
+        more: 0,
+        text: format!("{text}{}.", rests(&[group])),
+        action: next.action(&row.host.id.to_string()),
+        ack: Some((format!("/hosts/{}/acknowledge", row.host.id), row.mark()))
+            .filter(|_| group.incident.ack.is_none()),
+        rest: None,
+    }
+}
+
+impl Line<'_> {
+    /// With several hosts the one action of one of them would be wrong for the others.
+    fn attention(self) -> Attention {
+        let Self { groups, mut shown } = self;
+        if shown.hosts.len() == 1 {
+            return shown;
+        }
+        let incident = &groups[0].incident;
+        let href = format!("/incidents/{}", incident.id);
+        shown.cause = incident_title(incident);
+        shown.ack = None;
+        shown.action = SafeAction::look("Show them", "/incidents".to_owned());
+        shown.text = match groups.as_slice() {
+            [only] => {
+                shown.rest =
+                    (only.is_stored && incident.ack.is_none()).then(|| format!("{href}#acknowledge"));
+                if only.is_stored {
+                    shown.action = SafeAction::look("Show them", href);
+                }
+                format!("since {}{}.", When::until(incident.since).text, rests(&groups))
+            }
+            several => format!("from {} different times{}.", several.len(), rests(&groups)),
+        };
+        shown
+    }
+}
+
+/// Until when all of them rest, behind what else is said.
+fn rests(groups: &[&CauseGroup]) -> String {
+    let until: Option<Vec<Timestamp>> =
+        groups.iter().map(|group| group.incident.ack.as_ref().map(|ack| ack.until)).collect();
+    let first = until.and_then(|until| until.into_iter().min());
+    first.map_or_else(String::new, |until| format!("; acknowledged until {}", When::until(until).text))
 }

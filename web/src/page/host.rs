@@ -3,6 +3,7 @@
 use super::backup_charts::{BarChart, LAST_BACKUPS, charts};
 use super::fact::Fact;
 use super::head::HostHead;
+use super::host_incident::HostIncident;
 use super::job_line::JobLine;
 use super::proof::ProofView;
 use super::replacement::HeldView;
@@ -63,6 +64,8 @@ pub(crate) struct GroupRow {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct HostView {
     pub(crate) head: HostHead,
+    /// Set while it needs somebody.
+    pub(crate) incident: Option<HostIncident>,
     /// Set while another machine has its place and its backups are held.
     pub(crate) held: Option<HeldView>,
     pub(crate) next_step: Option<SetupStep>,
@@ -88,6 +91,7 @@ impl View for HostView {
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] = &[
         "host-presence",
+        "host-incident",
         "host-held",
         "host-running",
         "host-groups",
@@ -104,6 +108,7 @@ impl crate::sample::Samples for HostView {
         use super::soundness::LookAt;
         vec![Self {
             head: HostHead::sample(s),
+            incident: Some(HostIncident::sample(s)),
             held: Some(HeldView::sample(s)),
             next_step: Some(SetupStep {
                 title: "It has nothing to back up yet",
@@ -194,6 +199,7 @@ fn read(ctx: &Ctx, state: &FleetState, host: &str) -> Result<HostView, Problem> 
     );
     let good = row.days().iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
     Ok(HostView {
+        incident: HostIncident::read(state, &row)?,
         held: HeldView::read(state, &row)?,
         next_step: next_step(&row, &head.href),
         days: days(now, &row.days()),

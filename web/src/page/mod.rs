@@ -8,6 +8,7 @@ pub(crate) mod attention;
 pub(crate) mod audit;
 pub(crate) mod backup_charts;
 pub(crate) mod bar;
+pub(crate) mod cause;
 pub(crate) mod changes;
 pub(crate) mod confirm;
 pub(crate) mod enrol;
@@ -20,7 +21,11 @@ pub(crate) mod form_address;
 pub(crate) mod group;
 pub(crate) mod head;
 pub(crate) mod host;
+pub(crate) mod host_incident;
 pub(crate) mod host_settings;
+pub(crate) mod incident;
+pub(crate) mod incident_line;
+pub(crate) mod incidents;
 pub(crate) mod job;
 pub(crate) mod job_line;
 pub(crate) mod job_view;
@@ -88,6 +93,9 @@ views! {
     group::GroupView,
     host::HostView,
     host_settings::HostSettingsView,
+    incident::IncidentView,
+    incidents::IncidentCountView,
+    incidents::IncidentsView,
     job_view::JobView,
     jobs::HostJobsView,
     jobs::JobsView,

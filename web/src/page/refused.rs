@@ -273,5 +273,6 @@ pub(crate) fn attention(now: Timestamp, found: &[RefusedConnection]) -> Option<A
         text: format!("it last tried {}.", ago(now, before(now, last))),
         action: SafeAction::look("See why", HREF.to_owned()),
         ack: None,
+        rest: None,
     })
 }

@@ -163,6 +163,7 @@ fn of_restore(now: Timestamp, reunion: &Reunion) -> Attention {
         text,
         action: SafeAction::look("See what became of it", HREF.to_owned()),
         ack: Some((HREF.to_owned(), restoration.incarnation.to_string())),
+        rest: None,
     }
 }
 
@@ -200,5 +201,6 @@ fn of_others(superseded: &[SupersededHost]) -> Option<Attention> {
         text: "their agents obey the one that was restored later, and take nothing from this one.".to_owned(),
         action: SafeAction::look("What to do", HREF.to_owned()),
         ack: None,
+        rest: None,
     })
 }

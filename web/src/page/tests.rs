@@ -43,6 +43,7 @@ fn shell(nav: &'static str, acts: bool) -> Shell {
         is_well: true,
         troubles: Vec::new(),
         pending: Some("4".to_owned()),
+        incidents: Some("2".to_owned()),
         seq: ::fleet::ChangeSeq(7),
     }
 }

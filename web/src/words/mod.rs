@@ -4,6 +4,7 @@ mod archives;
 mod damage;
 mod decision;
 mod hold;
+mod incident;
 mod kits;
 mod pending;
 mod reason;
@@ -14,6 +15,7 @@ pub(crate) use archives::archives;
 pub(crate) use damage::unreadable;
 pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
+pub(crate) use incident::{ending, explained, incident_label, incident_title};
 pub(crate) use kits::{gap, kits};
 pub(crate) use pending::{given_up, setback};
 pub(crate) use reason::{reason, reason_of_several};
@@ -229,6 +231,8 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::PendingAbandoned => "gave up a due backup",
         AuditAction::PendingDropped => "dropped a pending backup",
         AuditAction::PendingHurried => "retried all pending backups",
+        AuditAction::IncidentAcknowledged => "acknowledged",
+        AuditAction::IncidentUnacknowledged => "undid the acknowledgement of",
         AuditAction::JobCancelled => "cancelled a job",
         AuditAction::AgentForged => "sent a message that can't be decrypted",
         AuditAction::RepoClaimed => "claimed a repository that it was not given:",

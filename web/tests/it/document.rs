@@ -160,6 +160,11 @@ async fn each_answer_is_as_the_document_says() {
     let (_, recipient) = fleet::new_identity();
     world.fleet.add_standby("attic".to_owned(), recipient, fleet::By::system()).await.unwrap();
 
+    let incident = crate::incidents::of_the_server(&world, &client).await;
+    let word = json!({"note": "a disk is ordered"});
+    let acknowledgement = format!("/api/incidents/{incident}/acknowledgement");
+    client.send(Method::PUT, &acknowledgement, Some(&word)).await.expect(200);
+
     let document = client.get("/api/openapi.json").await.expect(200).json();
     let mut compared = 0;
     for (method, path, _) in web::routes() {
@@ -178,6 +183,7 @@ async fn each_answer_is_as_the_document_says() {
             .replace("{group}", "logbook")
             .replace("{schedule}", "hourly")
             .replace("{name}", "mira")
+            .replace("{incident}", &incident)
             .replace(
                 "{job}",
                 &match path.rsplit('/').next() {

@@ -11,6 +11,7 @@ mod busy;
 mod document;
 mod download;
 mod hostile;
+mod incidents;
 mod kit;
 mod live;
 mod maintenance;

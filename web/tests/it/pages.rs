@@ -22,6 +22,9 @@ async fn every_page_opens_for_an_admin() {
     let hourly = json!({"name": "hourly", "cron": "@hourly", "groups": ["logbook"]});
     client.post(&format!("/api/hosts/{}/schedules", agent.host), &hourly).await.expect(201);
     let (_, run) = crate::pending::waiting(&world, &client).await;
+    world.fleet.plan_incidents(Vec::new()).await;
+    let noticed = client.get("/api/incidents?state=noticed").await.expect(200).json();
+    let incident = noticed["items"][0]["id"].as_str().unwrap().to_owned();
     let mut seen = 0;
     for (method, path, _) in web::routes() {
         let page = !path.starts_with("/api") && !path.starts_with("/static") && !path.contains("{code}");
@@ -36,6 +39,7 @@ async fn every_page_opens_for_an_admin() {
             .replace("{kind}", "prune")
             .replace("{schedule}", "hourly")
             .replace("{run}", &run)
+            .replace("{incident}", &incident)
             .replace("{job}", &job.to_string());
         let answer = client.get(&address).await;
         // An address that only takes forms leads to the page of the form.

@@ -266,6 +266,7 @@ impl From<AuditEntry> for AuditOut {
             AuditTarget::Host(id, name) => ("host", name, Some(id.to_string())),
             AuditTarget::Job(_, id) => ("job", id.to_string(), Some(id.to_string())),
             AuditTarget::Account(name) => ("account", name, None),
+            AuditTarget::Incident(id) => ("incident", id.to_string(), Some(id.to_string())),
         };
         Self {
             at: rfc3339(entry.at),

@@ -62,7 +62,7 @@ words! {
     /// What took the agent away that had an open job.
     AgentGone: record::AgentGone::ALL.map(record::AgentGone::as_str);
     /// What something was done to.
-    TargetKind: ["server", "host", "job", "account"];
+    TargetKind: ["server", "host", "job", "account", "incident"];
     /// What an account may do.
     Role: record::Role::ALL.map(record::Role::as_str);
     /// What a token may do; each scope stands for itself.
@@ -71,6 +71,14 @@ words! {
     HostStatus: Status::ALL.map(Status::as_str);
     /// Why a host stands as it does.
     HostReason: Reason::codes();
+    /// Why hosts, or the server itself, need somebody.
+    IncidentCause: record::Cause::codes();
+    /// How far an incident is.
+    IncidentState: fleet::IncidentState::ALL.map(fleet::IncidentState::as_str);
+    /// How bad it is.
+    Severity: record::Severity::ALL.map(record::Severity::as_str);
+    /// What ended an incident.
+    IncidentEnding: record::Ending::ALL.map(record::Ending::as_str);
     /// What a day was like.
     DayWord: Day::ALL.map(Day::as_str);
     /// How the last check stands.

@@ -1,0 +1,200 @@
+//! What incidents are made of: how each host and the server stand, from the one judgement that pages, API, metrics and
+//! topics show.
+
+use crate::record::{Cause, Severity};
+use crate::units::{DAY_MS, MINUTE_MS};
+use crate::view::{HostStanding, Reason, Status};
+use schema::{Class, HostId, Timestamp};
+use std::sync::Arc;
+
+/// A host, as far as incidents go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostSeen {
+    pub(crate) host: HostId,
+    pub(crate) storage: Option<Arc<str>>,
+    pub(crate) condition: Condition,
+}
+
+/// How a host stands, as far as incidents go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It needs nobody.
+    Well,
+    /// A job runs, and what was before it is not known to be over.
+    Busy,
+    /// It needs somebody.
+    Needs(Need),
+}
+
+/// Why a host or the server needs somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) cause: Cause,
+    pub(crate) severity: Severity,
+    /// Since when, as far as is known.
+    pub(crate) since: Timestamp,
+    /// Somebody has acknowledged how this very host stands.
+    pub(crate) is_acked: bool,
+}
+
+/// Something of the server itself that needs somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerNeed {
+    /// What it is: one of the causes of the server.
+    pub cause: Cause,
+    /// How bad it is.
+    pub severity: Severity,
+}
+
+/// How a host stands.
+pub(crate) fn of_host(standing: &HostStanding) -> HostSeen {
+    HostSeen { host: standing.host.id, storage: standing.storage.clone(), condition: condition(standing) }
+}
+
+fn condition(standing: &HostStanding) -> Condition {
+    let severity = match standing.status {
+        Status::Ok => return Condition::Well,
+        Status::Running => return Condition::Busy,
+        Status::Failed | Status::Offline | Status::Missed | Status::Stale => Severity::Critical,
+        Status::Warning | Status::CheckOverdue | Status::New | Status::Unproven => Severity::Warning,
+    };
+    let Some(cause) = cause_of(standing) else { return Condition::Well };
+    let ended_at = standing.from.map(|from| from.at);
+    let since = standing.reason.since().or(ended_at).or(standing.last_good_at);
+    Condition::Needs(Need {
+        cause,
+        severity,
+        since: since.unwrap_or(standing.host.created_at),
+        is_acked: standing.acked.is_some(),
+    })
+}
+
+/// Why a host needs somebody; `None` = its reason says that it does not.
+fn cause_of(standing: &HostStanding) -> Option<Cause> {
+    let from = standing.from;
+    Some(match &standing.reason {
+        Reason::Ok | Reason::TestFailed { .. } | Reason::WentAway { .. } | Reason::Running { .. } => {
+            return None;
+        }
+        Reason::NotEnrolled => Cause::NotEnrolled,
+        Reason::NoRepository => Cause::NoRepository,
+        Reason::NoGroup => Cause::NoGroup,
+        Reason::Never { .. } => Cause::Never,
+        Reason::Lost { .. } => Cause::Lost { gone: from.and_then(|from| from.agent_gone) },
+        Reason::Failed { class, .. } => {
+            Cause::Failed { class: *class, refusal: from.and_then(|from| from.refusal) }
+        }
+        Reason::Interrupted { .. } => Cause::Interrupted,
+        Reason::Loss { .. } => Cause::Loss,
+        Reason::Old { .. } => Cause::Old,
+        Reason::Lacking { class, .. } => Cause::Lacking { class: *class },
+        Reason::NoSnapshot { .. } => Cause::NoSnapshot,
+        Reason::Missed { .. } => Cause::Missed,
+        Reason::BackupsHeld { .. } => Cause::BackupsHeld,
+        Reason::Offline { .. } => Cause::Offline,
+        Reason::StateFolder { .. } => Cause::StateFolder,
+        Reason::Wire { .. } => Cause::Wire,
+        Reason::Quarantine { .. } => Cause::Quarantine,
+        Reason::CheckOverdue { .. } => Cause::CheckOverdue,
+        Reason::Unplanned { .. } => Cause::Unplanned,
+        Reason::Held { hold, .. } => Cause::Held { hold: *hold },
+        Reason::Clock { ahead_ms, .. } => Cause::Clock { is_behind: *ahead_ms < 0 },
+        Reason::NoCredentials => Cause::NoCredentials,
+        Reason::Replaced { .. } => Cause::Replaced,
+        Reason::Damaged { .. } => Cause::Damaged,
+        Reason::ProofFailed { .. } => Cause::ProofFailed,
+        Reason::Unproven { .. } => Cause::Unproven,
+    })
+}
+
+/// Who has one cause in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InCommon {
+    /// Who is on the same storage; where that is not known, who got it at about the same time.
+    Storage,
+    /// Who got it at about the same time: what met one of them probably met the others.
+    Time,
+    /// Whoever has it: it comes slowly, and what was saved is safe.
+    Cause,
+}
+
+/// Who has this cause in common.
+pub(super) const fn in_common(cause: Cause) -> InCommon {
+    match cause {
+        Cause::Damaged | Cause::Replaced => InCommon::Storage,
+        Cause::Failed { class: Some(class), .. } | Cause::Lacking { class: Some(class) }
+            if is_of_storage(class) =>
+        {
+            InCommon::Storage
+        }
+        Cause::NotEnrolled
+        | Cause::NoRepository
+        | Cause::NoGroup
+        | Cause::Never
+        | Cause::CheckOverdue
+        | Cause::Held { .. }
+        | Cause::Clock { .. }
+        | Cause::Unproven
+        | Cause::Certificate
+        | Cause::ServerDisk
+        | Cause::ArchiveLate => InCommon::Cause,
+        _ => InCommon::Time,
+    }
+}
+
+/// Whether it is probably the storage.
+const fn is_of_storage(class: Class) -> bool {
+    match class {
+        Class::RepoLocked
+        | Class::Auth
+        | Class::RepoMissing
+        | Class::AppendOnly
+        | Class::Network
+        | Class::DiskFull
+        | Class::Timeout
+        | Class::Damaged
+        | Class::UnknownAuthority
+        | Class::WrongName
+        | Class::CertificateExpired
+        | Class::NoTls
+        | Class::NeedsTls
+        | Class::UnknownHostKey
+        | Class::HostKeyChanged => true,
+        Class::SourceMissing
+        | Class::SourceUnreadable
+        | Class::ResticMissing
+        | Class::Cancelled
+        | Class::Hook
+        | Class::RepoExists
+        | Class::Policy
+        | Class::NoCredentials
+        | Class::AgentRestarted
+        | Class::Other
+        | Class::SourceEmpty
+        | Class::NotTried
+        | Class::OtherRepo
+        | Class::NotNow
+        | Class::InvalidPattern
+        | Class::NotInSnapshot
+        | Class::NotDownloadable
+        | Class::ProofFailed => false,
+    }
+}
+
+/// How long a cause has to last before it is an incident: what may mend itself gets the time, and hosts that fall
+/// together are counted together.
+pub(super) const fn grace_ms(cause: Cause) -> u64 {
+    match cause {
+        // A person has to look, however it goes on.
+        Cause::Quarantine
+        | Cause::Damaged
+        | Cause::Replaced
+        | Cause::ProofFailed
+        | Cause::Loss
+        | Cause::BackupsHeld
+        | Cause::Wire => 0,
+        // Somebody is setting it up.
+        Cause::NotEnrolled | Cause::NoRepository | Cause::NoGroup | Cause::Never => DAY_MS,
+        _ => 5 * MINUTE_MS,
+    }
+}

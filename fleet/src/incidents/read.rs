@@ -1,0 +1,149 @@
+//! Incidents as they are shown.
+
+use super::condition::{self, HostSeen, ServerNeed};
+use super::plan::{self, Plan, Seen};
+use super::row;
+use crate::record::{Incident, Met, Severity, Subject};
+use crate::refused::StoreError;
+use crate::roster::RosterEntry;
+use crate::status;
+use crate::store::{INCIDENTS, Order, Reads, Span};
+use crate::view::{CauseGroup, CauseGroups, IncidentState, IncidentView, MetHost, Page, Paged};
+use schema::{HostId, IncidentId, Timestamp};
+use std::ops::ControlFlow;
+
+/// The id of one that is not written down.
+const NONE: IncidentId = IncidentId([0; 16]);
+/// The most incidents looked at for one page.
+const MAX_LOOKED_AT: usize = 5_000;
+
+/// How each host stands, as far as incidents go.
+pub(crate) fn hosts_seen(entries: &[RosterEntry], now: Timestamp) -> Vec<HostSeen> {
+    entries.iter().map(|entry| condition::of_host(&status::row(entry, now))).collect()
+}
+
+/// What would become of the incidents now; new ones have no id yet.
+pub(crate) fn look(
+    reads: &impl Reads,
+    hosts: &[HostSeen],
+    server: &[ServerNeed],
+    now: Timestamp,
+) -> Result<Plan, StoreError> {
+    let known = row::standing(reads)?;
+    Ok(plan::plan(now, Seen { hosts, server }, known, || NONE))
+}
+
+/// The hosts that need somebody by what they have in common, as of now: what is shown of incidents never lags behind how
+/// the hosts stand.
+pub(crate) fn groups(
+    reads: &impl Reads,
+    entries: &[RosterEntry],
+    now: Timestamp,
+) -> Result<CauseGroups, StoreError> {
+    let plan = look(reads, &hosts_seen(entries, now), &[], now)?;
+    let mut groups = CauseGroups::default();
+    for planned in plan.incidents {
+        let known = planned.known;
+        if known.incident.ended.is_some() || known.incident.cause.is_of_server() {
+            continue;
+        }
+        let mut hosts = Vec::new();
+        for subject in known.now() {
+            if let Subject::Host(host) = subject {
+                groups.of_host.insert(host, groups.all.len());
+                hosts.push(host);
+            }
+        }
+        let is_stored = known.incident.id != NONE;
+        groups.all.push(CauseGroup { incident: known.incident, is_stored, hosts });
+    }
+    Ok(groups)
+}
+
+/// Incidents that stand like this (`None` = those that have opened), newest first.
+pub(crate) fn list(
+    reads: &impl Reads,
+    name_of: &impl Fn(HostId) -> Option<String>,
+    state: Option<IncidentState>,
+    page: &Page,
+    most_hosts: usize,
+) -> Result<Paged<IncidentView>, StoreError> {
+    let span = match page.cursor.as_deref().map(str::parse::<IncidentId>) {
+        Some(Err(_)) => return Ok(Paged { items: Vec::new(), next: None }),
+        Some(Ok(cursor)) => Span::ALL.before(&cursor),
+        None => Span::ALL,
+    };
+    let limit = page.limit.clamp(1, 500);
+    let (mut found, mut looked_at, mut next, mut last) = (Vec::new(), 0, None, None);
+    reads.walk(&INCIDENTS, &span, Order::Descending, |id, incident: Incident| {
+        if found.len() == limit || looked_at == MAX_LOOKED_AT {
+            next = last.map(|last: IncidentId| last.to_string());
+            return Ok(ControlFlow::Break(()));
+        }
+        looked_at += 1;
+        last = Some(id);
+        let stands = IncidentState::of(&incident);
+        let is_wanted = state.map_or(stands != IncidentState::Noticed, |state| stands == state);
+        found.extend(Some(incident).filter(|incident| is_wanted && !was_none(incident)));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let items = found.into_iter().map(|incident| shown(reads, name_of, incident, most_hosts));
+    Ok(Paged { items: items.collect::<Result<_, _>>()?, next })
+}
+
+/// One incident; `None` = there is none of this id.
+pub(crate) fn one(
+    reads: &impl Reads,
+    name_of: &impl Fn(HostId) -> Option<String>,
+    id: IncidentId,
+    most_hosts: usize,
+) -> Result<Option<IncidentView>, StoreError> {
+    reads.get(&INCIDENTS, &id)?.map(|incident| shown(reads, name_of, incident, most_hosts)).transpose()
+}
+
+/// Whether it was over within its grace: it is kept for a while in case that it comes again, and stands in no list.
+const fn was_none(incident: &Incident) -> bool {
+    incident.ended.is_some() && incident.opened_at.is_none()
+}
+
+fn shown(
+    reads: &impl Reads,
+    name_of: &impl Fn(HostId) -> Option<String>,
+    incident: Incident,
+    most_hosts: usize,
+) -> Result<IncidentView, StoreError> {
+    let (mut count, mut hosts) = (0_u32, Vec::new());
+    for (subject, met) in row::met(reads, incident.id)? {
+        count += u32::from(met.left.is_none());
+        if let Subject::Host(host) = subject
+            && let Some(name) = name_of(host)
+        {
+            let Met { since, left } = met;
+            hosts.push(MetHost { host, name, since, left });
+        }
+    }
+    // Who has it comes first.
+    hosts.sort_by(|one, other| (one.left.is_some(), &one.name).cmp(&(other.left.is_some(), &other.name)));
+    let left_out = u32::try_from(hosts.len().saturating_sub(most_hosts)).unwrap_or(u32::MAX);
+    hosts.truncate(most_hosts);
+    Ok(IncidentView { incident, count, hosts, hosts_left_out: left_out })
+}
+
+/// The ids of those that are open.
+pub(crate) fn open(reads: &impl Reads) -> Result<Vec<IncidentId>, StoreError> {
+    let standing = row::standing_heads(reads)?.into_iter();
+    let open = standing.filter(|incident| IncidentState::of(incident) == IncidentState::Open);
+    Ok(open.map(|incident| incident.id).collect())
+}
+
+/// How many are open by severity, in the order of [`Severity::ALL`], and how many of all of them rest.
+pub(crate) fn standing_counts(reads: &impl Reads) -> Result<([u32; 2], u32), StoreError> {
+    let (mut counts, mut resting) = ([0; Severity::ALL.len()], 0);
+    for incident in row::standing_heads(reads)? {
+        if IncidentState::of(&incident) == IncidentState::Open {
+            counts[incident.severity as usize] += 1;
+            resting += u32::from(incident.ack.is_some());
+        }
+    }
+    Ok((counts, resting))
+}

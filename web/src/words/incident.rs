@@ -1,0 +1,116 @@
+//! What incidents are called.
+
+use crate::explanation::Explanation;
+use fleet::IncidentState;
+use fleet::record::{Cause, Ending, Hold, Incident, JobState, Severity};
+use schema::{Class, JobKind};
+
+/// What an incident is called: its cause, and at which storage.
+pub(crate) fn incident_title(incident: &Incident) -> String {
+    titled(incident.cause, incident.storage.as_deref())
+}
+
+fn titled(cause: Cause, storage: Option<&str>) -> String {
+    match (cause, storage) {
+        (Cause::Failed { class: Some(Class::Network), refusal: None }, Some(storage)) => {
+            format!("The storage {storage} can't be reached")
+        }
+        (cause, Some(storage)) => format!("{}, at {storage}", cause_words(cause)),
+        (cause, None) => cause_words(cause).to_owned(),
+    }
+}
+
+/// The same for whatever has it, in a few words.
+fn cause_words(cause: Cause) -> &'static str {
+    if let Some(explanation) = explained(cause) {
+        return explanation.title;
+    }
+    match cause {
+        Cause::Failed { .. } | Cause::Lost { .. } | Cause::Interrupted => "The backup failed",
+        Cause::Lacking { .. } => "Some files could not be read",
+        Cause::Loss => "More than half of what is usual is gone",
+        Cause::Old => "The last good backup is too old",
+        Cause::NoSnapshot => "No backup has made a snapshot yet",
+        Cause::Never => "Never backed up",
+        Cause::NotEnrolled => "No agent enrolled yet",
+        Cause::NoRepository => "Has no repository credentials",
+        Cause::NoGroup => "Has nothing to back up",
+        Cause::Missed => "A due backup waits",
+        Cause::BackupsHeld => "Another machine took its place: its backups are held",
+        Cause::Offline => "Offline for more than a day",
+        Cause::StateFolder => "The agent can't write its state folder",
+        Cause::Wire => "The agent speaks another protocol version",
+        Cause::Quarantine => "Two machines have its identity",
+        Cause::CheckOverdue => "The check of the repository is overdue",
+        Cause::Unplanned => "What is scheduled can't be run",
+        Cause::Held { hold: Hold::Loss } => {
+            "More than half is gone: nothing is forgotten until somebody looks"
+        }
+        Cause::Held { hold: Hold::TooManyLacking } => "Many snapshots lack something: nothing is forgotten",
+        Cause::Held { hold: Hold::Unlisted } => "Older snapshots are not listed: nothing is forgotten",
+        Cause::Held { hold: Hold::Unsized } => "Older snapshots of unknown size: nothing is forgotten",
+        Cause::Clock { is_behind: true } => "The clock is behind",
+        Cause::Clock { is_behind: false } => "The clock is ahead",
+        Cause::NoCredentials => "The repository credentials were removed",
+        Cause::Replaced => "Another repository is at its address",
+        Cause::Damaged => "The repository has errors",
+        Cause::ProofFailed => "The last proof found files that can't be restored, or are different",
+        Cause::Unproven => "Not proven that it can be restored, or too long ago",
+        Cause::Certificate => "A certificate of the server expires soon",
+        Cause::ServerDisk => "The server's disk is nearly full",
+        Cause::ArchiveLate => "The newest archive of the server is too old",
+    }
+}
+
+/// What probably happened and what to do, where a backup did not end well.
+pub(crate) fn explained(cause: Cause) -> Option<Explanation> {
+    let of = |state, refusal, class, gone| Explanation::of_end(JobKind::Backup, state, refusal, class, gone);
+    match cause {
+        Cause::Failed { class, refusal } => of(JobState::Failed, refusal, class, None),
+        Cause::Lost { gone } => of(JobState::Lost, None, None, gone),
+        Cause::Interrupted => of(JobState::Cancelled, None, None, None),
+        Cause::Lacking { class } => of(JobState::Warning, None, class, None),
+        _ => None,
+    }
+}
+
+/// How far it is and how bad, in a few words.
+pub(crate) fn incident_label(incident: &Incident) -> String {
+    let severity = match incident.severity {
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    };
+    match IncidentState::of(incident) {
+        IncidentState::Noticed if incident.ended.is_some() => "Over before it was an incident".to_owned(),
+        IncidentState::Noticed => format!("Noticed, {severity}: it is an incident when it lasts"),
+        IncidentState::Open => format!("Open, {severity}"),
+        IncidentState::Ended => "Ended".to_owned(),
+    }
+}
+
+/// What ended an incident.
+pub(crate) const fn ending(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Recovered => "all recovered",
+        Ending::OtherCause => "another cause took its place",
+        Ending::HostsDeleted => "its hosts were deleted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_cause_has_words_of_its_own() {
+        let samples = Cause::samples();
+        let words: BTreeSet<_> = samples.iter().map(|cause| cause_words(*cause)).collect();
+        assert_eq!(words.len(), samples.len(), "{words:?}");
+        let told = |cause: &Cause| format!("{}: {}\n", cause.code(), titled(*cause, None));
+        insta::assert_snapshot!("causes", samples.iter().map(told).collect::<String>());
+        let at = |cause| titled(cause, Some("nas:8000"));
+        assert_eq!(at(samples[0]), "The storage nas:8000 can't be reached");
+        assert_eq!(at(Cause::Damaged), "The repository has errors, at nas:8000");
+    }
+}
