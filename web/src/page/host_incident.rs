@@ -22,7 +22,8 @@ pub(crate) struct HostIncident {
     pub(crate) others: Option<String>,
     /// What was saved is safe.
     pub(crate) safe: String,
-    pub(crate) action: SafeAction,
+    /// The one safe step; `None` = it would lead to this very page.
+    pub(crate) action: Option<SafeAction>,
     /// Its own page; `None` = it is not written down yet.
     pub(crate) href: Option<String>,
     pub(crate) acked: Option<String>,
@@ -42,20 +43,32 @@ impl HostIncident {
     fn new(now: Timestamp, row: &HostRow, group: &CauseGroup) -> Self {
         let incident = &group.incident;
         let (cause, next) = cause_of(now, row);
+        let host = row.host.id.to_string();
         Self {
             label: label(now, group),
             is_critical: incident.severity == Severity::Critical,
             cause: cause.into_owned(),
-            text: end_of(row).map(|(_, explanation)| explanation.text),
+            text: end_of(row).map(|(_, explanation)| explanation.text).or(advice(incident.cause)),
             others: others(group),
             safe: safe(now, row),
-            action: next.action(&row.host.id.to_string()),
+            action: Some(next.action(&host)).filter(|step| step.href != format!("/hosts/{host}")),
             href: group.is_stored.then(|| format!("/incidents/{}", incident.id)),
             acked: incident
                 .ack
                 .as_ref()
                 .map(|ack| format!("Acknowledged by {} until {}.", by(&ack.by), When::until(ack.until).text)),
         }
+    }
+}
+
+/// What to look at, where no backup says it.
+const fn advice(cause: Cause) -> Option<&'static str> {
+    match cause {
+        Cause::Offline => Some(
+            "Nothing is heard of its agent: the machine is off or asleep, its network is cut, or the agent does not run. \
+             holdfast-agent status says so on the machine itself. What is due waits until it is back.",
+        ),
+        _ => None,
     }
 }
 
@@ -115,7 +128,7 @@ impl HostIncident {
             text: Some("The storage did not answer."),
             others: s.some("6 other hosts at nas:8000 have the same, so the cause is probably there."),
             safe: s.text("Last good backup 1 d ago. Next run in 3 h."),
-            action: SafeAction::look("See why", "/jobs/01".to_owned()),
+            action: Some(SafeAction::look("See why", "/jobs/01".to_owned())),
             href: Some("/incidents/01".to_owned()),
             acked: s.some("Acknowledged by mira until Mon 30 Nov 08:00 UTC."),
         }
