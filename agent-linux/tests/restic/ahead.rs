@@ -37,7 +37,7 @@ async fn the_dump_of_a_download_begins_beside_the_look_and_ends_with_it_when_the
             archive: false,
         };
         fs::remove_file(&dumping).unwrap();
-        let ran = rig.run(spec).await.failed(Class::Other);
+        let ran = rig.run(spec).await.failed(Class::NotDownloadable);
         assert!(ran.end.message.contains("is a folder"), "{}", ran.end.message);
         let pid = fs::read_to_string(&dumping).unwrap();
         until("the dump to be gone", || !Path::new("/proc").join(pid.trim()).exists()).await;
