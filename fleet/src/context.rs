@@ -188,8 +188,10 @@ impl Context {
         }
     }
 
-    /// Another server has the place of this one.
+    /// Another server has the place of this one: at each start, and when it is told.
     pub(crate) fn succeeded(&self, succession: Succession) {
+        let Succession { incarnation, url, .. } = &succession;
+        tracing::error!(%incarnation, url, "another server has the place of this one, which stands still: stop it");
         *lock(&self.succession) = Some(Arc::new(succession));
     }
 

@@ -71,7 +71,8 @@ impl StandbyFolder {
         }
     }
 
-    /// The identity that opens the archives, made when there is none, and its recipient.
+    /// The identity that opens the archives, and its recipient. It is made in a folder where nothing has come yet: elsewhere
+    /// another one opens nothing of what is there, and would put what it can't open in the place of what is only locked.
     pub(super) fn identity(&self) -> anyhow::Result<(Secret, String)> {
         let path = self.path.join("identity.txt");
         match fs::read_to_string(&path).map(Zeroizing::new) {
@@ -82,6 +83,13 @@ impl StandbyFolder {
             Err(why) if why.kind() == ErrorKind::NotFound => {}
             Err(why) => return Err(why).with_context(|| path.display().to_string()),
         }
+        let has_archives = self.archives().list().is_ok_and(|all| !all.is_empty());
+        anyhow::ensure!(
+            !has_archives,
+            "{} is missing, which alone opens the archives of this standby: put it back. Where it is lost, begin with an empty \
+             folder, and add that to the server as another standby",
+            path.display()
+        );
         let (identity, recipient) = fleet::new_identity();
         write(&path, identity.expose().as_bytes())?;
         Ok((identity, recipient))
@@ -246,6 +254,20 @@ mod tests {
         drop(lock);
         assert!(folder.lock().unwrap().is_some());
         assert_eq!(read_token(&folder.token_path()).unwrap().map(|token| token.expose().to_owned()), None);
+    }
+
+    #[test]
+    fn a_lost_identity_is_not_replaced_where_it_is_needed() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let folder = StandbyFolder::of(data_dir.path());
+        folder.make().unwrap();
+        folder.identity().unwrap();
+        let path = data_dir.path().join("standby/identity.txt");
+        fs::remove_file(&path).unwrap();
+        fs::write(data_dir.path().join("standby/archives/holdfast-archive-2026-11-29T030001Z.age"), "x")
+            .unwrap();
+        let why = folder.identity().unwrap_err().to_string();
+        assert!(why.contains("identity.txt is missing") && !path.exists(), "{why}");
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub(super) struct There {
 
 /// The archives that are there, newest first. Blocks.
 pub(super) fn there(folder: &StandbyFolder) -> Result<Vec<There>, ArchiveError> {
+    // Where somebody has removed their folder there are none; that it can't be made is told by the list.
+    let _ = folder.make();
     let archives = folder.archives();
     let shaped = |Kept { name, .. }: Kept| {
         // One that is gone meanwhile is not there.

@@ -259,14 +259,20 @@ async fn what_was_removed_or_altered_here_is_told_of_and_asked_for_anew() {
     assert_eq!(here.step().await, None);
     assert_eq!(here.step().await, None);
     assert_eq!(peer.asked(), [None, Some("a".to_owned())], "nothing is new, and nothing is sent");
-    // Removed.
-    fs::remove_file(here.archives.join(&here.names()[0])).unwrap();
-    let standing = here.follower.standing().await;
-    assert!(standing.newest().is_none() && !standing.is_ready(clock::now(), here.follower.every));
-    next("b");
-    assert_eq!(here.step().await, None);
-    assert_eq!(peer.asked(), [None]);
-    assert_eq!(here.names().len(), 1);
+    // Removed, alone and with the folder.
+    for with_folder in [false, true] {
+        if with_folder {
+            fs::remove_dir_all(&here.archives).unwrap();
+        } else {
+            fs::remove_file(here.archives.join(&here.names()[0])).unwrap();
+        }
+        let standing = here.follower.standing().await;
+        assert!(standing.newest().is_none() && !standing.is_ready(clock::now(), here.follower.every));
+        next("b");
+        assert_eq!(here.step().await, None);
+        assert_eq!(peer.asked(), [None]);
+        assert_eq!(here.names().len(), 1);
+    }
     // Altered, with its length as it was. Whoever asks does not hear that it is good.
     let first = here.names().remove(0);
     let path = here.archives.join(&first);

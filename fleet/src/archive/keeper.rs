@@ -5,6 +5,7 @@ use super::folder::{ArchiveFolder, Kept, MadeAside};
 use super::key::ArchiveKey;
 use super::own_key::ArchiveKeyFacts;
 use super::write::{ArchivePart, Archiving};
+use crate::access_row::trusted;
 use crate::fleet::Fleet;
 use crate::record::{Actor, AuditAction};
 use crate::refused::{Refused, StoreError};
@@ -131,13 +132,22 @@ fn judge(
     (newest, state)
 }
 
-/// Whether an archive is due: there is none, or the newest is of before this night: pure.
-fn is_due(now: Timestamp, newest: Option<Timestamp>, failed_at: Option<Timestamp>, zone: &TimeZone) -> bool {
+/// Whether an archive is due: there is none, or the newest is of before this night, or of before agents were told of the newest
+/// authority (`trusted_at`), without which no server made of it would get them back: pure.
+fn is_due(
+    now: Timestamp,
+    newest: Option<Timestamp>,
+    trusted_at: Option<Timestamp>,
+    failed_at: Option<Timestamp>,
+    zone: &TimeZone,
+) -> bool {
     if failed_at.is_some_and(|at| at <= now && now.ms_since(at) < AGAIN_AFTER_MS) {
         return false;
     }
     match (newest, last_night(now, zone)) {
-        (Some(newest), Some(night)) => newest < night,
+        (Some(newest), Some(night)) => {
+            newest < night || trusted_at.is_some_and(|at| at <= now && newest < at)
+        }
         _ => true,
     }
 }
@@ -207,13 +217,14 @@ impl Archives {
             return Ok(false);
         }
         let Some(key) = self.fleet.read()?.archive_key()? else { return Ok(false) };
+        let trusted_at = trusted(&self.fleet.view()?)?.iter().map(|authority| authority.since).max();
         let now = self.fleet.now();
         let context = self.fleet.context();
         let zone = cron::find_zone(&context.settings.timezone).unwrap_or(TimeZone::UTC);
         let state = self.state();
         let (newest, _) = judge(now, Some(key.changed_at), state.kept.iter().map(|kept| kept.at));
         let failed_at = state.failed.as_ref().map(|(at, _)| *at);
-        Ok(!state.is_busy && is_due(now, newest, failed_at, &zone))
+        Ok(!state.is_busy && is_due(now, newest, trusted_at, failed_at, &zone))
     }
 
     /// Makes one now. What is left of one that was torn is removed. Returns when it is there.
@@ -350,7 +361,7 @@ mod tests {
         let zone = cron::find_zone("Europe/Berlin").unwrap();
         let due = |hours: f64, newest: Option<f64>, failed: Option<f64>| {
             let at = |hours: f64| Timestamp((MIDNIGHT as f64 + hours * HOUR as f64) as u64);
-            is_due(at(hours), newest.map(at), failed.map(at), &zone)
+            is_due(at(hours), newest.map(at), Some(at(-1_000.0)), failed.map(at), &zone)
         };
         // 02:30 there is 00:30 UTC.
         assert!(due(0.0, None, None), "there is none yet");
@@ -359,6 +370,12 @@ mod tests {
         assert!(due(30.0, Some(0.6), None));
         assert!(!due(1.5, Some(-23.4), Some(0.6)) && due(1.7, Some(-23.4), Some(0.6)));
         assert!(due(1.0, Some(-23.4), Some(5.0)), "a clock was ahead when it failed");
+        let since = |trusted: f64| {
+            let at = |hours: f64| Timestamp((MIDNIGHT as f64 + hours * HOUR as f64) as u64);
+            is_due(at(5.0), Some(at(1.0)), Some(at(trusted)), None, &zone)
+        };
+        assert!(since(2.0), "an authority that it has not");
+        assert!(!since(0.5) && !since(6.0), "one that it has; a clock was ahead when agents were told");
     }
 
     #[test]

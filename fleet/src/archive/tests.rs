@@ -359,3 +359,32 @@ fn nothing_is_restored_into_the_folder_of_a_standby_whole_or_torn() {
     let why = Pieces::from(data_dir.as_path()).look().unwrap_err();
     assert!(matches!(why, OpenError::HalfRestored { .. }), "{why}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_no_archive_has_makes_one_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicU64::new(NOW.0));
+    let hands = Arc::clone(&clock);
+    let driver = Driver { now: Arc::new(move || Timestamp(hands.load(Ordering::Relaxed))), ..driver() };
+    let fleet = Fleet::in_memory(Settings::for_tests(), driver).unwrap();
+    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9 };
+    let archives = Arc::new(Archives::new(fleet.clone(), kept, Arc::new(|| Ok(parts())), "0.0.1"));
+    let recipient = DrawnIdentity::draw().recipient();
+    archives.set_key(ArchiveKey::Recipients(vec![recipient]), By::system()).await.unwrap();
+    let tick = || clock.fetch_add(2_000, Ordering::Relaxed);
+    for next in [None, Some(vec![9; 40])] {
+        let _ = tick();
+        if let Some(next) = next {
+            fleet.trust_next_authority(next, By::system()).await.unwrap();
+        }
+        let _ = tick();
+        assert!(archives.is_due().unwrap());
+        let _ = archives.make(By::system()).await.unwrap();
+        assert!(!archives.is_due().unwrap());
+    }
+    // It takes the place of the other one: the archive has both.
+    let _ = tick();
+    fleet.retire_authority(true, By::system()).await.unwrap();
+    assert!(!archives.is_due().unwrap());
+    fleet.shutdown().await;
+}
