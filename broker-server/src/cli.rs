@@ -40,7 +40,7 @@ pub enum Command {
         command: Standby,
     },
     /// Make a standby the server, of the newest archive that it has. Exit status: 0 it is the server, 3 the server that it
-    /// follows still answers and nothing was done, 1 it failed, 2 wrong usage
+    /// follows is still there (it answers, hangs, or something else answers) and nothing was done, 1 it failed, 2 wrong usage
     Promote(Promote),
     /// Make a data folder of what can be read of a damaged one, which stays as it is. Exit status: 0 all was read, 1
     /// something is missing, 2 nothing was made
@@ -51,7 +51,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Tls,
     },
-    /// Check the configuration and look through the data file, also while the server runs; changes nothing
+    /// Check the configuration and look through the data file, also while the server runs; changes nothing. Exit status: 0
+    /// all is well, 3 there is no data yet, 1 something is wrong, 2 wrong usage
     Check(Settings),
     /// Print the version
     Version,
@@ -194,6 +195,9 @@ pub struct Backup {
     /// Draw a passphrase and print it; it is shown this once
     #[arg(long, requires = "to", conflicts_with = "recipient")]
     pub generate: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `restore`.
@@ -206,7 +210,7 @@ pub struct Restore {
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     pub data_dir: Option<PathBuf>,
     /// Only look through the archive, and say what it is of
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["data_dir", "long_ago", "incarnation_after"])]
     pub check: bool,
     /// Read the passphrase from the first line of this file [default: asked for on the terminal, or read from standard
     /// input]

@@ -553,7 +553,8 @@ impl Config {
             [only] => text(only),
             several => list(several.to_vec()),
         };
-        put("mqtt_public", public, &Source::File);
+        let known = if self.mqtt_public.value.is_empty() { &Source::Default } else { &Source::File };
+        put("mqtt_public", public, known);
         put("public_url", text(&self.public_url.value), &self.public_url.source);
         let proxies = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
         put("trusted_proxies", list(proxies), &self.trusted_proxies.source);

@@ -110,6 +110,8 @@ pub enum Answer {
         rows: u64,
         /// Hosts that the next start locks out, for another authority was accepted.
         locked_out: usize,
+        /// The incarnation of the server that has the place of this one, which stands still then.
+        succeeded_by: Option<u64>,
     },
     /// How the authorities stand.
     Authorities(Authorities),
@@ -429,7 +431,10 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
 async fn check(fleet: &Fleet, pieces: Arc<OwnPieces>) -> Answer {
     match fleet.scrub().await.map(|scrub| scrub.map(|scrub| scrub.found)) {
         Ok(Some(Found::Well(rows))) => match tokio::task::spawn_blocking(move || pieces.check()).await {
-            Ok(Ok(locked_out)) => Answer::Whole { rows, locked_out },
+            Ok(Ok(locked_out)) => {
+                let succeeded_by = fleet.succession().map(|it| it.incarnation.0);
+                Answer::Whole { rows, locked_out, succeeded_by }
+            }
             Ok(Err(why)) => Answer::Refused(format!("{why:#}")),
             Err(why) => Answer::Refused(why.to_string()),
         },

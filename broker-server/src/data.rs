@@ -4,6 +4,7 @@ use crate::{
     certificates::{options_for_agents, options_for_pages},
     clock,
     config::Config,
+    control,
     tls::Tls,
 };
 use anyhow::Context;
@@ -14,7 +15,7 @@ use std::{
 };
 
 /// What a look through everything has found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Checked {
     /// There is no data yet; the first start makes it.
     New,
@@ -44,7 +45,7 @@ pub fn check(config: &Config) -> anyhow::Result<Checked> {
 /// Opens the data of a server that does not run.
 pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Result<Fleet> {
     let pieces = Pieces { key_file, ..Pieces::from(data_dir) };
-    has_data(&pieces)?;
+    expect(&pieces)?;
     open_fleet(pieces, Vec::new(), Vec::new(), AgingLimits::default())
 }
 
@@ -53,11 +54,18 @@ pub fn accept_authority(data_dir: &Path) -> anyhow::Result<()> {
     Ok(Pieces::from(data_dir).accept_authority()?)
 }
 
-fn has_data(pieces: &Pieces) -> anyhow::Result<()> {
-    if pieces.data_file().exists() {
-        return Ok(());
-    }
-    anyhow::bail!("{} holds no data of a Holdfast server", pieces.data_dir.display())
+/// Whether a server is there to be asked or opened, or why not: before anything is asked of a person for it.
+pub fn expect_server(pieces: &Pieces) -> anyhow::Result<()> {
+    // One that runs may have lost other pieces, and has them still.
+    let runs = pieces.data_file().exists() && control::is_answered(&pieces.data_dir);
+    if runs { Ok(()) } else { expect(pieces) }
+}
+
+fn expect(pieces: &Pieces) -> anyhow::Result<()> {
+    let named = || pieces.data_dir.display();
+    pieces.look().with_context(|| format!("data folder {}", named()))?;
+    anyhow::ensure!(pieces.data_file().exists(), "{} holds no data of a Holdfast server", named());
+    Ok(())
 }
 
 /// The pieces that belong to a server with these settings.

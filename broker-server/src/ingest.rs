@@ -73,11 +73,11 @@ fn take(incoming: Incoming, fleet: &Fleet, gate: &GateHandle, under_way: &UnderW
             }));
         }
         Incoming::Connected { host, peer } => {
-            tracing::info!(%host, %peer, "host connected");
+            tracing::info!(%host, name = fleet.host_name(host), %peer, "host connected");
             fleet.connection_began(host);
         }
         Incoming::Closed { host, peer, reason } => {
-            tracing::info!(%host, %peer, ?reason, "host's connection ended");
+            tracing::info!(%host, name = fleet.host_name(host), %peer, ?reason, "host's connection ended");
             let fleet = fleet.clone();
             under_way.push(Box::pin(async move { fleet.connection_ended(host).await }));
         }

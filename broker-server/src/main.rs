@@ -86,7 +86,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(standby::promote(options))
         }
         Command::Salvage(options) => {
-            log_to_stderr(LogFormat::Text, "warn");
+            // What it finds it says itself, at the end.
+            log_to_stderr(LogFormat::Text, "off");
             salvage::run(&options)
         }
         Command::Tls { command: TlsCommand::Rotate(options) } => {
@@ -101,8 +102,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // A server that runs has the data file to itself, and looks through it when it is asked.
             let asked = control::ask(&config.data_dir.value, &Ask::Check);
             match runtime()?.block_on(asked)? {
-                Some(Answer::Whole { rows, locked_out }) => {
+                Some(Answer::Whole { rows, locked_out, succeeded_by }) => {
                     out::line(authority(locked_out))?;
+                    standing_still(succeeded_by)?;
                     out::line(format_args!("data file: ok ({rows} rows), in use by the server that runs"))?;
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -110,23 +112,27 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 Some(_) => anyhow::bail!("the server that runs is of another version"),
                 None => {}
             }
-            match data::check(&config)? {
+            let code = match data::check(&config)? {
                 Checked::Well(found) => {
                     out::line(authority(found.locked_out))?;
+                    standing_still(found.succession.map(|it| it.incarnation.0))?;
                     out::line(format_args!("data file: ok ({} rows)", found.rows))?;
+                    ExitCode::SUCCESS
                 }
                 Checked::Begun => {
                     let data_dir = config.data_dir.value.display();
                     out::line(format_args!(
                         "data file: a first start in {data_dir} did not end; serve goes on"
                     ))?;
+                    ExitCode::from(NO_DATA)
                 }
                 Checked::New => {
                     let data_dir = config.data_dir.value.display();
                     out::line(format_args!("data file: none yet in {data_dir}; serve makes it"))?;
+                    ExitCode::from(NO_DATA)
                 }
-            }
-            Ok(ExitCode::SUCCESS)
+            };
+            Ok(code)
         }
         Command::Version => {
             out::line(concat!("holdfast-server ", env!("CARGO_PKG_VERSION")))?;
@@ -134,6 +140,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     }
 }
+
+/// A check finds no data: the folder may be mistyped, or not mounted.
+const NO_DATA: u8 = 3;
 
 /// What a check says of the authority.
 fn authority(locked_out: usize) -> String {
@@ -144,6 +153,15 @@ fn authority(locked_out: usize) -> String {
         "authority: another one was accepted: the next start locks out all hosts that are enrolled ({locked_out}), until \
          each is enrolled again"
     )
+}
+
+/// What a check says of a server whose place another one has.
+fn standing_still(succeeded_by: Option<u64>) -> std::io::Result<()> {
+    let Some(incarnation) = succeeded_by else { return Ok(()) };
+    out::line(format_args!(
+        "place: another server has it, incarnation {incarnation}: this one stands still and serves no host; stop it, and see “When \
+         the old server comes back” in docs/recovery.md"
+    ))
 }
 
 fn config(settings: &Settings) -> Result<Config, ConfigError> {

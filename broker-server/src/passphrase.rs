@@ -21,6 +21,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) file: Option<&'a Path>,
     /// Whether to draw one.
     pub(crate) generate: bool,
+    /// Whether one that is drawn is printed here; else the caller tells it.
+    pub(crate) prints: bool,
 }
 
 /// A passphrase that may be taken for something new: drawn, from a file, typed twice at the terminal, or the first line
@@ -28,8 +30,10 @@ pub(crate) struct Wanted<'a> {
 pub(crate) fn new(wanted: &Wanted<'_>) -> anyhow::Result<Secret> {
     if wanted.generate {
         let passphrase = web::new_passphrase()?;
-        // Shown first: what nobody can open is of no use.
-        out::line(format_args!("passphrase: {}", passphrase.expose()))?;
+        if wanted.prints {
+            // Shown first: what nobody can open is of no use.
+            out::line(format_args!("passphrase: {}", passphrase.expose()))?;
+        }
         return Ok(passphrase);
     }
     let passphrase = match wanted.file {

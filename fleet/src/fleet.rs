@@ -55,6 +55,12 @@ impl Fleet {
         self.context.now()
     }
 
+    /// What a host is called, as far as that is in memory: for the log. `None` = there is no such host.
+    #[must_use]
+    pub fn host_name(&self, host: HostId) -> Option<String> {
+        roster::name_of(&self.context.roster.entries()?, host)
+    }
+
     /// One consistent snapshot. Cheap; but what it sees is not freed while it lives, so let it go soon.
     pub fn read(&self) -> Result<FleetState, StoreError> {
         let view = self.view()?;

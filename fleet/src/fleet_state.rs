@@ -15,7 +15,7 @@ use crate::record::{
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
 use crate::reunion::{self, Reunion, SupersededHost};
-use crate::roster::Entries;
+use crate::roster::{self, Entries};
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
     PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SOUNDNESS, SOURCE_JOBS,
@@ -94,8 +94,7 @@ impl FleetState {
     }
 
     fn name_of(&self, host: HostId) -> Option<String> {
-        let place = self.entries.binary_search_by_key(&host, |entry| entry.host.id).ok()?;
-        Some(self.entries[place].host.name.clone())
+        roster::name_of(&self.entries, host)
     }
 
     /// How each host stands, as far as incidents go.

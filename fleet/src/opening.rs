@@ -11,7 +11,7 @@ use crate::link::hello;
 use crate::op::Op;
 use crate::pieces::{Authority, Pieces, Stand};
 use crate::record::meta::{META_KEY_CHECK, Meta};
-use crate::record::{Actor, Fingerprint};
+use crate::record::{Actor, Fingerprint, Succession};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::salvage;
@@ -26,12 +26,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What a look through the pieces of a server at rest has found: all fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// Rows of the data file.
     pub rows: u64,
     /// Hosts that have to be enrolled again, for another authority was accepted.
     pub locked_out: usize,
+    /// Who has the place of this server, which stands still then.
+    pub succession: Option<Succession>,
 }
 
 impl Fleet {
@@ -105,13 +107,14 @@ impl Fleet {
         check_data_folder(&pieces.data_dir)?;
         let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
         let is_accepted = pieces.accepts_authority()?;
-        let mut locked_out = 0;
+        let (mut locked_out, mut succession) = (0, None);
         let rows = check(&pieces.data_file(), |tx| {
             key_fits(&master, tx)?;
             locked_out = authority::locks_out(tx, authorities, is_accepted)?;
+            succession = succession::of(tx)?;
             Ok(())
         })?;
-        Ok(Checked { rows, locked_out })
+        Ok(Checked { rows, locked_out, succession })
     }
 
     /// Whether what is on disk of the key and of the authority is what this server runs with: what the next start finds.

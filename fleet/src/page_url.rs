@@ -23,9 +23,21 @@ pub fn leads_others(url: &str) -> bool {
     }
 }
 
-/// The address of one's own pages as it is told to whom has the pages at `other`; empty = that one would find nothing there.
-/// Who is on the same machine finds it by an address of that.
+/// A URL without what is the same for all that is there: how it is written, and what is below.
+fn origin_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    host.strip_suffix(port).map(str::to_owned).unwrap_or(host)
+}
+
+/// The address of one's own pages as it is told to whom has the pages at `other`; empty = that one would find nothing there,
+/// or itself. Who is on the same machine finds it by an address of that.
 pub(crate) fn told_to<'a>(url: &'a str, other: &str) -> &'a str {
+    // The settings of the other one, which came with its archive: that one is there.
+    if origin_of(url) == origin_of(other) {
+        return "";
+    }
     let is_nowhere =
         host_of(url).parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_unspecified());
     if leads_others(url) || !is_nowhere && !leads_others(other) { url } else { "" }
@@ -34,6 +46,17 @@ pub(crate) fn told_to<'a>(url: &'a str, other: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_led_to_himself() {
+        let other = "https://fleet.example/";
+        for url in ["https://fleet.example", "https://FLEET.example:443/x", "http://fleet.example:80"] {
+            assert_eq!(told_to(url, other), "", "{url}");
+        }
+        for url in ["https://fleet.example:8443", "https://fleet.example.org", "https://attic.example"] {
+            assert_eq!(told_to(url, other), url);
+        }
+    }
 
     #[test]
     fn what_leads_each_machine_to_itself_is_told_on_that_machine_alone() {
@@ -53,8 +76,9 @@ mod tests {
             assert_eq!(leads_others(url), leads, "{url}");
         }
         let (far, here, nowhere) = ("https://fleet.example", "http://127.0.0.1:1", "http://0.0.0.0:8080");
-        assert_eq!((told_to(far, far), told_to(far, here)), (far, far));
-        assert_eq!((told_to(here, far), told_to(here, here)), ("", here));
+        let (farther, beside) = ("https://attic.example", "http://127.0.0.1:2");
+        assert_eq!((told_to(far, farther), told_to(far, here)), (far, far));
+        assert_eq!((told_to(here, far), told_to(here, beside)), ("", here));
         assert_eq!((told_to(nowhere, far), told_to(nowhere, here)), ("", ""));
     }
 }

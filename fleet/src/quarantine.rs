@@ -13,7 +13,7 @@ use crate::op::Op;
 use crate::record::{AuditAction, Host, HostFacts, Machine, Presence, Quarantine, Twin};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
-use crate::store::{PRESENCES, Reads};
+use crate::store::{HOSTS, PRESENCES, Reads};
 use schema::{Hello, HostId};
 
 /// Who said hello last before the machine that says it now, and whether that tells of two machines: pure.
@@ -59,7 +59,8 @@ pub(crate) fn begin(
         seen_at: op.now,
     };
     let (a, b) = (&other.hostname, &this.hostname);
-    tracing::warn!(%host, peer = op.by.peer, %a, %b, "two machines have the identity of one host; neither is let in");
+    let name = op.tx.get(&HOSTS, &host)?.map(|host| host.name);
+    tracing::warn!(%host, name, peer = op.by.peer, %a, %b, "two machines have the identity of one host; neither is let in");
     let machines = match (other.machine.is_of_boot(this.machine), a == b) {
         (true, true) => format!("two agents on {a}"),
         (true, false) => format!("two agents on one machine, in {a} and {b},"),

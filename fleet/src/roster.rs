@@ -67,6 +67,12 @@ pub(crate) fn read_all(timezone: &str, reads: &impl Reads) -> Result<Entries, St
     Ok(Arc::new(entries))
 }
 
+/// What a host is called; `None` = there is no such host.
+pub(crate) fn name_of(entries: &[RosterEntry], host: HostId) -> Option<String> {
+    let place = entries.binary_search_by_key(&host, |entry| entry.host.id).ok()?;
+    Some(entries[place].host.name.clone())
+}
+
 /// The hosts as last committed; `None` = they have not been read yet, or could not be.
 #[derive(Default)]
 pub(crate) struct Roster(RwLock<Option<Entries>>);

@@ -80,7 +80,8 @@ pub(crate) fn day(at: Timestamp) -> String {
 }
 
 /// `3 d ago`, `in 19 min`, `now`.
-pub(crate) fn ago(now: Timestamp, at: Timestamp) -> String {
+#[must_use]
+pub fn ago(now: Timestamp, at: Timestamp) -> String {
     if at > now {
         match at.ms_since(now) {
             ms if ms < SECOND => "now".to_owned(),

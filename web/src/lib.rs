@@ -86,7 +86,7 @@ mod visible;
 mod words;
 
 pub use api::redacted;
-pub use format::rfc3339;
+pub use format::{ago, rfc3339};
 pub use kit::{KitError, KitFile, kit_name, new_passphrase, passphrase_objection};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;

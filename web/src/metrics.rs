@@ -33,6 +33,9 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
     families.extend(of_kits(&state.kits()?));
     families.extend(of_archives(ctx.now(), &ctx.app.settings.archives.status()?));
     families.extend(of_standbys(&ctx.app.fleet.standbys()?, ctx.app.fleet.succession().is_some()));
+    let help =
+        "Hosts whose agents obey another server that was made of this one, and take nothing from this one.";
+    families.push(("holdfast_superseded_hosts", "gauge", help, one(state.superseded().len() as f64)));
     families.extend(of_agent_access(&state.addresses()?, &state.authorities()?));
     families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
     let writer = ctx.app.fleet.writer_counts();

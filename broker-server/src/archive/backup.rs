@@ -6,7 +6,7 @@
 use super::parts::parts;
 use crate::{
     cli,
-    config::Config,
+    config::{Config, Source},
     control::{self, Answer, Ask},
     data, framing, new_file, out,
     passphrase::{self, Wanted},
@@ -17,17 +17,19 @@ use fleet::{
 };
 use schema::Timestamp;
 use std::{
+    fs,
     io::{BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
 /// Makes an archive, looks through it, and says where it is.
 pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
-    let Some(to) = &options.to else { return keep(config).await };
+    let Some(to) = &options.to else { return keep(config, options.json).await };
     // What can't be written is known before a passphrase is drawn.
     if !to.is_dir() {
         drop(new_file::begin(to, options.force)?);
     }
+    data::expect_server(&data::pieces(config))?;
     let (key, opener) = key_of(options)?;
     let (path, draft) = match control::open(&config.data_dir.value).await? {
         Some(stream) => {
@@ -58,8 +60,16 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
     };
     let found = check(&draft, &opener)?;
     draft.publish().with_context(|| path.display().to_string())?;
-    out::line(super::restore::in_words(&path, &found))?;
-    Ok(())
+    if options.json {
+        let mut told = super::restore::facts(&found.about, found.rows);
+        told["path"] = path.display().to_string().into();
+        told["bytes"] = fs::metadata(&path).map(|facts| facts.len()).ok().into();
+        if let (true, ArchiveOpener::Passphrase(drawn)) = (options.generate, &opener) {
+            told["passphrase"] = drawn.expose().into();
+        }
+        return Ok(out::line(told)?);
+    }
+    Ok(out::line(super::restore::in_words(&path, &found))?)
 }
 
 /// Opens the data file of a server that does not run.
@@ -70,7 +80,7 @@ fn alone(
     key: &ArchiveKey,
     fleet: &fleet::Fleet,
 ) -> anyhow::Result<(PathBuf, Draft)> {
-    let parts = parts(config).map_err(anyhow::Error::msg)?;
+    let parts = parts(&with_addresses(config, fleet)?).map_err(anyhow::Error::msg)?;
     let archiving = fleet.begin_archive(parts, env!("CARGO_PKG_VERSION"))?;
     let path = path_of(to, archiving.made_at());
     let draft = new_file::begin(&path, options.force)?;
@@ -78,9 +88,24 @@ fn alone(
     Ok((path, draft))
 }
 
+/// The settings, with what agents have been given as addresses where the settings do not say it: this machine's own name,
+/// which a server that starts would take, was perhaps never theirs.
+fn with_addresses(config: &Config, fleet: &fleet::Fleet) -> anyhow::Result<Config> {
+    let mut config = config.clone();
+    if config.mqtt_public.source == Source::Default {
+        let given = fleet.read()?.addresses()?;
+        let staying = given.into_iter().filter(|it| it.given.retiring_since.is_none());
+        config.mqtt_public.value = staying.map(|it| it.given.address).collect();
+    }
+    Ok(config)
+}
+
 /// The server that runs makes one as each night.
-async fn keep(config: &Config) -> anyhow::Result<()> {
+async fn keep(config: &Config, json: bool) -> anyhow::Result<()> {
     match control::ask(&config.data_dir.value, &Ask::KeepArchive).await? {
+        Some(Answer::KeptArchive { path, bytes }) if json => {
+            Ok(out::line(serde_json::json!({ "path": path, "bytes": bytes }))?)
+        }
         Some(Answer::KeptArchive { path, bytes }) => Ok(out::line(format_args!("{path}: {bytes} bytes"))?),
         Some(Answer::Refused(why)) => anyhow::bail!(why),
         Some(_) => anyhow::bail!("the server that runs is of another version"),
@@ -99,6 +124,7 @@ fn key_of(options: &cli::Backup) -> anyhow::Result<(ArchiveKey, ArchiveOpener)> 
             of: "the archive",
             file: options.passphrase_file.as_deref(),
             generate: options.generate,
+            prints: !options.json,
         })?;
         return Ok((ArchiveKey::Passphrase(passphrase.clone()), ArchiveOpener::Passphrase(passphrase)));
     }

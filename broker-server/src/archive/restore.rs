@@ -20,7 +20,7 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
     // Before a passphrase is asked for.
     let opened = File::open(archive).with_context(|| archive.display().to_string())?;
     let opener = opener(options)?;
-    let Some(data_dir) = options.data_dir.as_ref().filter(|_| !options.check) else {
+    let Some(data_dir) = &options.data_dir else {
         let found = look_through(BufReader::with_capacity(1 << 20, opened), &opener)?;
         if options.json {
             return Ok(out::line(facts(&found.about, found.rows))?);
@@ -41,7 +41,7 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
 }
 
 /// What an archive is of, for programs.
-fn facts(about: &About, rows: u64) -> serde_json::Value {
+pub(super) fn facts(about: &About, rows: u64) -> serde_json::Value {
     serde_json::json!({
         "as_of": web::rfc3339(Timestamp(about.made_at_ms)),
         "incarnation": about.incarnation,

@@ -14,7 +14,7 @@ use crate::{
     passphrase::{self, Wanted},
 };
 use anyhow::Context;
-use fleet::{By, Draft, KitChoice, record::Secret};
+use fleet::{By, Draft, KitChoice, Pieces, record::Secret};
 use std::io::Write;
 use tokio::{io::BufReader, net::UnixStream};
 use web::KitFile;
@@ -24,10 +24,13 @@ pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
     let path = options.out.clone();
     // What can't be written is known before anything is said to be in a kit.
     let draft = new_file::begin(&path, options.force)?;
+    let key_file = options.master_key_file.clone();
+    data::expect_server(&Pieces { key_file, ..Pieces::from(options.data_dir.as_path()) })?;
     let passphrase = passphrase::new(&Wanted {
         of: "the kit",
         file: options.passphrase_file.as_deref(),
         generate: options.generate,
+        prints: true,
     })?;
     let choice = KitChoice { hosts: options.host.clone(), labels: options.label.clone() };
     let hosts = match control::open(&options.data_dir).await? {

@@ -29,6 +29,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Client {
     tls: Option<Arc<ClientConfig>>,
+    /// Whether somebody has named the authority of its certificate.
+    names_authority: bool,
     host: String,
     port: u16,
     /// `host:port` as the URL has it.
@@ -71,11 +73,74 @@ pub(super) enum NoAnswer {
     /// What answers speaks something else.
     #[error("it answers something that is not HTTP")]
     NotHttp,
+    /// What answers does not speak TLS.
+    #[error("it answers something that is not TLS")]
+    NotTls,
     /// Something answers, whose certificate is not believed.
-    #[error("{0}")]
-    NotTrusted(io::Error),
+    #[error("{}", .0.why)]
+    NotTrusted(Doubt),
     #[error("no connection within ten seconds")]
     TooLate,
+}
+
+/// A certificate that is not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// What TLS says.
+    pub(super) why: String,
+    pub(super) reason: Reason,
+}
+
+/// Why it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It is of an authority that this system does not trust, and none was named.
+    NoAuthority,
+    /// It is of another authority than the one that was named.
+    OtherAuthority,
+    /// It is for other names than the URL's.
+    Name,
+    /// It is not good yet, or no longer.
+    Time,
+    /// Something else.
+    Other,
+}
+
+impl Reason {
+    fn of(error: &rustls::Error, has_authority: bool) -> Self {
+        use rustls::{CertificateError as Bad, Error};
+        match error {
+            Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) if has_authority => {
+                Self::OtherAuthority
+            }
+            Error::InvalidCertificate(Bad::UnknownIssuer) => Self::NoAuthority,
+            Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+                Self::Name
+            }
+            Error::InvalidCertificate(
+                Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. },
+            ) => Self::Time,
+            _ => Self::Other,
+        }
+    }
+
+    /// What is to be done.
+    pub(super) const fn advice(self) -> &'static str {
+        match self {
+            Self::NoAuthority => {
+                "name the authority of its certificate with --follow-authority (the server's own is its tls/ca.pem)"
+            }
+            Self::OtherAuthority => {
+                "it is of another authority than --follow-authority names. Where the server has another one now, give that file \
+                 anew (the server's own is its tls/ca.pem)"
+            }
+            Self::Name => {
+                "follow it by a name that is in its certificate, or have this one put in there (the server's --tls-name)"
+            }
+            Self::Time => "look at the clocks of both machines, and at the server's certificate",
+            Self::Other => "look where the URL leads, and at the log there",
+        }
+    }
 }
 
 /// The system's authorities, as PEM.
@@ -124,6 +189,7 @@ impl Client {
         let tls = if is_tls { Some(Arc::new(config(authority)?)) } else { None };
         Ok(Self {
             tls,
+            names_authority: authority.is_some(),
             port: of_url.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             authority: of_url.as_str().to_owned(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
@@ -151,9 +217,14 @@ impl Client {
         let name = name.map_err(|error| NoAnswer::Unreachable(io::Error::other(error)))?;
         let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
         let stream = answer_of(CONNECT_WITHIN, handshake).await?.map_err(|why| {
-            type Inner = dyn std::error::Error + Send + Sync;
-            let is_tls = why.get_ref().is_some_and(Inner::is::<rustls::Error>);
-            if is_tls { NoAnswer::NotTrusted(why) } else { NoAnswer::Unreachable(why) }
+            match why.get_ref().and_then(|why| why.downcast_ref::<rustls::Error>()) {
+                None => NoAnswer::Unreachable(why),
+                Some(rustls::Error::InvalidMessage(_)) => NoAnswer::NotTls,
+                Some(error) => {
+                    let reason = Reason::of(error, self.names_authority);
+                    NoAnswer::NotTrusted(Doubt { why: error.to_string(), reason })
+                }
+            }
         })?;
         send(stream, request, within).await
     }

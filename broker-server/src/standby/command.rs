@@ -6,6 +6,7 @@ use crate::{
     control::{self, Answer, Ask, StandbyTold},
     data, out,
 };
+use fleet::{Pieces, Stand};
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
@@ -50,7 +51,9 @@ pub async fn run(command: cli::Standby) -> anyhow::Result<()> {
             Ok(out::line(format_args!("{name} fetches nothing any more. What it has fetched, it keeps."))?)
         }
         cli::Standby::Recipient { data_dir, json } => {
-            let there = Some(StandbyFolder::of(&data_dir)).filter(StandbyFolder::is_there);
+            let is_server =
+                matches!(Pieces::from(data_dir.as_path()).look(), Ok(stand) if stand != Stand::New);
+            let there = Some(StandbyFolder::of(&data_dir)).filter(|it| it.is_there() && !is_server);
             let folder = there.map_or_else(|| serve::begin(&data_dir), Ok)?;
             let (_, recipient) = folder.identity()?;
             if json {

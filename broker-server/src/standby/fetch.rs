@@ -11,8 +11,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
 use data_encoding::HEXLOWER;
 use fleet::{
-    ArchiveError, ArchiveOpener, Contents, archive_name, check_archive,
-    record::{Fingerprint, Secret},
+    ArchiveError, ArchiveOpener, Contents, GoodArchive, archive_name, check_archive, record::Secret,
 };
 use futures_util::StreamExt as _;
 use hyper::body::Incoming;
@@ -58,8 +57,8 @@ pub(super) enum Fetched {
     Current,
     /// The server asks to wait a moment.
     Busy,
-    /// An archive, checked and kept.
-    Archive { looked: Box<Looked>, mark: Option<String>, bytes: u64 },
+    /// An archive, checked and kept; of a server with these authorities (PEM) of its own.
+    Archive { looked: Box<Looked>, mark: Option<String>, bytes: u64, authorities: String },
 }
 
 impl Fetch<'_> {
@@ -78,7 +77,10 @@ impl Fetch<'_> {
         // What can't stand in a head is no token.
         let request = request.map_err(|_| Trouble::WrongToken)?;
         let answer = self.client.ask(request, ANSWER_WITHIN).await.map_err(|why| match why {
-            NoAnswer::NotTrusted(why) => Trouble::NotTrusted(why.to_string()),
+            NoAnswer::NotTrusted(doubt) => Trouble::NotTrusted(doubt),
+            NoAnswer::NotTls => {
+                Trouble::Answered("something that is not TLS: does the URL begin with http://?".to_owned())
+            }
             NoAnswer::NotHttp => {
                 Trouble::Answered("something that is not HTTP: does the URL begin with https://?".to_owned())
             }
@@ -124,7 +126,8 @@ impl Fetch<'_> {
         let (from, identity) = (path, self.identity.clone());
         let checked = tokio::task::spawn_blocking(move || check(&from, identity)).await;
         let found = checked.map_err(|error| Trouble::Disk(error.to_string()))?;
-        let (Contents { about, .. }, server) = found.map_err(|error| Trouble::of_archive(&error))?;
+        let GoodArchive { contents: Contents { about, .. }, server, authorities } =
+            found.map_err(|error| Trouble::of_archive(&error))?;
         let known = self.folder.server().map_err(|error| Trouble::Disk(format!("{error:#}")))?;
         if known.as_ref().is_some_and(|known| *known != HEXLOWER.encode(&server)) {
             return Err(Trouble::OtherServer);
@@ -141,11 +144,11 @@ impl Fetch<'_> {
         let path = self.folder.archives().path.join(&name);
         let looked = Looked::good(&path, name, about, clock::now());
         let looked = looked.map_err(|why| Trouble::Disk(format!("{}: {why}", path.display())))?;
-        Ok(Fetched::Archive { looked: Box::new(looked), mark, bytes })
+        Ok(Fetched::Archive { looked: Box::new(looked), mark, bytes, authorities })
     }
 }
 
-fn check(path: &PathBuf, identity: Secret) -> Result<(Contents, Fingerprint), ArchiveError> {
+fn check(path: &PathBuf, identity: Secret) -> Result<GoodArchive, ArchiveError> {
     let file = File::open(path).map_err(|why| ArchiveError::File { path: path.clone(), why })?;
     check_archive(BufReader::with_capacity(1 << 20, file), &ArchiveOpener::Identities(identity))
 }

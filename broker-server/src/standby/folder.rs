@@ -1,5 +1,6 @@
 //! What a standby keeps in its data folder.
 
+use super::trust::Trust;
 use anyhow::Context;
 use fleet::{ArchiveFolder, Draft, Kept, STANDBY_FOLDER, record::Secret};
 use rustix::fs::{FlockOperation, flock};
@@ -31,8 +32,9 @@ pub(super) struct StandbyFolder {
 pub(super) struct Following {
     /// Where the server's pages are.
     pub(super) url: String,
-    /// The authority (PEM) of its certificate; `None` = what the system trusts.
-    pub(super) authority: Option<String>,
+    /// How it is known.
+    #[serde(flatten)]
+    pub(super) trust: Trust,
     /// Whether it may be asked without TLS when it is another machine.
     pub(super) plain: bool,
     /// What agents would dial if this were the server, as far as somebody has said it.

@@ -6,11 +6,14 @@ use super::{
     folder::{Following, StandbyFolder},
     kept::{self, Looked},
     trouble::Trouble,
+    trust::Trust,
 };
 use crate::clock;
 use fleet::{About, record::Secret};
 use schema::Timestamp;
 use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -33,7 +36,8 @@ pub(super) struct Follower {
     pub(super) following: Following,
     pub(super) every: Duration,
     pub(super) recipient: String,
-    client: Client,
+    /// Whom to ask, and how that one is known now.
+    peer: Mutex<(Client, Trust)>,
     folder: StandbyFolder,
     token: PathBuf,
     identity: Secret,
@@ -157,8 +161,12 @@ impl Follower {
     ) -> anyhow::Result<Self> {
         let (identity, recipient) = folder.identity()?;
         let token = token.unwrap_or_else(|| folder.token_path());
+        if fs::metadata(&token).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0) {
+            tracing::warn!(token = %token.display(), "others on this machine may read the token: chmod 600");
+        }
         let (standing, altered) = (Mutex::default(), Notify::new());
-        Ok(Self { following, every, recipient, client, folder, token, identity, standing, altered })
+        let peer = Mutex::new((client, following.trust.clone()));
+        Ok(Self { following, every, recipient, peer, folder, token, identity, standing, altered })
     }
 
     fn standing_now(&self) -> MutexGuard<'_, Standing> {
@@ -192,6 +200,18 @@ impl Follower {
         }
     }
 
+    /// The server of an archive that came has these authorities of its own: where it is known by one of them, by all of them
+    /// from now on.
+    fn goes_over(&self, authorities: &str) -> anyhow::Result<()> {
+        let mut peer = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(trust) = peer.1.after(authorities) else { return Ok(()) };
+        let following = Following { trust, ..self.following.clone() };
+        let client = Client::new(&following.url, following.trust.authority.as_deref(), following.plain)?;
+        self.folder.put_following(&following)?;
+        *peer = (client, following.trust);
+        Ok(())
+    }
+
     /// Asks once; returns how long to wait until the next time.
     pub(super) async fn step(&self) -> Duration {
         self.look().await;
@@ -199,8 +219,9 @@ impl Follower {
             let standing = self.standing_now();
             (standing.mark(), standing.incarnation(), standing.damaged())
         };
+        let client = self.peer.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
         let fetch = Fetch {
-            client: &self.client,
+            client: &client,
             folder: &self.folder,
             token: &self.token,
             identity: &self.identity,
@@ -210,7 +231,13 @@ impl Follower {
             damaged: &damaged,
         };
         let tried = fetch.run().await;
-        if let Ok(Fetched::Archive { looked, .. }) = &tried {
+        if let Ok(Fetched::Archive { looked, authorities, .. }) = &tried {
+            if let Err(why) = self.goes_over(authorities) {
+                tracing::error!(
+                    why = format!("{why:#}"),
+                    "by which authorities the server is known can't be written down"
+                );
+            }
             self.standing_now().looked.insert(0, Looked::clone(looked));
             self.look().await;
         }
@@ -231,7 +258,7 @@ impl Follower {
                     current.at = now;
                 }
             }
-            Ok(Fetched::Archive { looked, mark, bytes }) => {
+            Ok(Fetched::Archive { looked, mark, bytes, .. }) => {
                 let as_of = looked.about.as_ref().map(|about| web::rfc3339(Timestamp(about.made_at_ms)));
                 tracing::info!(as_of, bytes, "an archive was fetched");
                 standing.current = Some(Current { name: looked.name, mark, at: now });

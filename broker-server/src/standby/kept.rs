@@ -145,8 +145,8 @@ pub(super) fn look(
 fn read(path: &Path, identity: &Secret) -> Result<About, ArchiveError> {
     let file = File::open(path).map_err(|why| ArchiveError::File { path: path.to_owned(), why })?;
     let opener = ArchiveOpener::Identities(identity.clone());
-    let (found, _) = check_archive(BufReader::with_capacity(1 << 20, file), &opener)?;
-    Ok(found.about)
+    let found = check_archive(BufReader::with_capacity(1 << 20, file), &opener)?;
+    Ok(found.contents.about)
 }
 
 #[cfg(test)]

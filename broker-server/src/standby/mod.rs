@@ -7,7 +7,7 @@
 //! ```text
 //! identity.txt     the age identity that opens its archives; made at its first start, never sent anywhere
 //! token            with which it asks; an admin of the server gives it (or --follow-token-file)
-//! following.json   whom it follows: what `promote` has to know
+//! following.json   whom it follows and how that one is known: what `promote` has to know
 //! server           which server's archives these are
 //! archives/        the newest archives, each read to its end and checked as by a restore, once a day again
 //! lock             held by whoever works here: the standby, or `promote`
@@ -29,6 +29,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod trust;
 
 pub use command::run as command;
 pub(crate) use herald::tell as tell_predecessor;

@@ -115,15 +115,15 @@ async fn page(State(follower): State<Arc<Follower>>) -> impl IntoResponse {
     let mut rows = vec![("Follows", follower.following.url.clone())];
     let newest = standing.newest().map(|(about, bytes)| {
         let as_of = Timestamp(about.made_at_ms);
-        let age = seconds(now, as_of);
-        format!("as of {} ({age} s ago), {} hosts, {bytes} bytes", web::rfc3339(as_of), about.hosts)
+        let age = web::ago(now, as_of);
+        format!("as of {} ({age}), {} hosts, {bytes} bytes", web::rfc3339(as_of), about.hosts)
     });
     rows.push(("Newest archive", newest.unwrap_or_else(|| "none yet".to_owned())));
-    let current = standing.current_at().map(|at| format!("{} s ago", seconds(now, at)));
+    let current = standing.current_at().map(|at| web::ago(now, at));
     rows.push(("Up to date", current.unwrap_or_else(|| "not since this standby was started".to_owned())));
     let read = standing
         .read_at()
-        .map(|at| format!("{}, all read to their end {} s ago", standing.usable(), seconds(now, at)));
+        .map(|at| format!("{}, all read to their end {}", standing.usable(), web::ago(now, at)));
     rows.push(("Archives kept", read.unwrap_or_else(|| "none".to_owned())));
     for (name, why) in standing.unusable() {
         rows.push(("Unusable", format!("{name}: {why}")));

@@ -30,14 +30,24 @@ use std::{fmt::Write as _, path::Path, process::ExitCode, sync::Arc, time::Durat
 const ANSWERS: u8 = 3;
 /// How long the server may take to show that it is there.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The longest answer that is read, in bytes.
+const MOST_ANSWER_BYTES: usize = 4_096;
+/// What becomes of two servers.
+const TWO: &str = "With --force this one is made the server all the same. Where the other one still runs, there are two then: agents \
+    go over to this one as soon as they reach it and never back, the other one stands still once it is told, and what it is told \
+    until then is lost.\n";
 /// How long a standby that was asked to end may take.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// What came of it.
 #[derive(Debug, Serialize)]
 struct Told {
-    /// `done`; `already`: it was done before; `answers`: the server still answers, and nothing was done.
+    /// `done`; `already`: it was done before; `answers`, `hangs` or `other_answers`: something is still where the server was, and
+    /// nothing was done.
     state: &'static str,
+    /// With `other_answers`: what it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
     /// The server that was followed.
     follows: String,
     /// What this server is now.
@@ -71,13 +81,15 @@ pub async fn run(options: cli::Promote) -> anyhow::Result<ExitCode> {
     } else {
         out::print(in_words(&told, data_dir))?;
     }
-    Ok(if told.state == "answers" { ExitCode::from(ANSWERS) } else { ExitCode::SUCCESS })
+    let is_done = matches!(told.state, "done" | "already");
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::from(ANSWERS) })
 }
 
 async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Following) -> anyhow::Result<Told> {
     let data_dir = &options.data_dir;
     let nothing = |state| Told {
         state,
+        answer: None,
         follows: following.url.clone(),
         incarnation: None,
         archive: None,
@@ -91,8 +103,13 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         folder.remove_token();
         return Ok(nothing("already"));
     }
-    if !options.force && answers(&following, ANSWER_WITHIN).await? {
-        return Ok(nothing("answers"));
+    if !options.force {
+        match there(&following, ANSWER_WITHIN).await? {
+            There::Nobody => {}
+            There::Server => return Ok(nothing("answers")),
+            There::Hangs => return Ok(nothing("hangs")),
+            There::Other(answer) => return Ok(Told { answer: Some(answer), ..nothing("other_answers") }),
+        }
     }
     if folder.archives().list()?.is_empty() {
         anyhow::bail!("this standby has no archive yet: there is nothing to make a server of");
@@ -103,8 +120,9 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         return Ok(nothing("already"));
     }
     let (identity, recipient) = folder.identity()?;
-    let Following { url, authority, plain, addresses } = following.clone();
-    let promotion = Promotion { predecessor: Predecessor { url, authority, plain }, recipient };
+    let Following { url, trust, plain, addresses } = following.clone();
+    let predecessor = Predecessor { url, authority: trust.authority, plain };
+    let promotion = Promotion { predecessor, recipient };
     let (of, to) = (folder.clone(), data_dir.clone());
     let wish = RestoreAs { is_long_ago: options.long_ago, ..RestoreAs::default() };
     let made =
@@ -131,17 +149,49 @@ fn is_promoted(data_dir: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// Whether the server that is followed still serves.
-async fn answers(following: &Following, within: Duration) -> anyhow::Result<bool> {
-    let client = Client::new(&following.url, following.authority.as_deref(), following.plain)?;
+/// What is where the server that is followed was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum There {
+    /// Nobody, or a proxy that finds it gone.
+    Nobody,
+    /// A Holdfast server.
+    Server,
+    /// Something takes the connection, and says nothing: it may be too busy, or be stopped in the middle.
+    Hangs,
+    /// Something else, which may stand before the server or be it: what it answers.
+    Other(String),
+}
+
+/// Looks who is where the server was.
+async fn there(following: &Following, within: Duration) -> anyhow::Result<There> {
+    let client = Client::new(&following.url, following.trust.authority.as_deref(), following.plain)?;
     let request = Request::get("/healthz").body(Body::empty())?;
     Ok(match client.ask(request, within).await {
-        // A proxy in front of a server that is gone answers, too, with one of these; all else may well be the server.
-        Ok(answer) => !matches!(answer.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
-        // So may one whose certificate was replaced, that speaks TLS only now, or that is too busy to answer.
-        Err(NoAnswer::NotTrusted(_) | NoAnswer::NotHttp | NoAnswer::Silent) => true,
-        Err(NoAnswer::Unreachable(_) | NoAnswer::TooLate) => false,
+        Ok(answer) => match answer.status() {
+            // So does a proxy in front of a server that is gone.
+            StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => There::Nobody,
+            StatusCode::OK => {
+                let body = axum::body::to_bytes(Body::new(answer.into_body()), MOST_ANSWER_BYTES);
+                match tokio::time::timeout(within, body).await {
+                    Err(_) => There::Hangs,
+                    Ok(body) if body.as_ref().is_ok_and(|body| is_health(body)) => There::Server,
+                    Ok(_) => There::Other("a page that is not a Holdfast server's".to_owned()),
+                }
+            }
+            status => There::Other(format!("HTTP {status}")),
+        },
+        Err(NoAnswer::Silent) => There::Hangs,
+        // One whose certificate was replaced, or that speaks TLS only now, may be the server.
+        Err(why @ (NoAnswer::NotTrusted(_) | NoAnswer::NotHttp | NoAnswer::NotTls)) => {
+            There::Other(why.to_string())
+        }
+        Err(NoAnswer::Unreachable(_) | NoAnswer::TooLate) => There::Nobody,
     })
+}
+
+/// Whether a Holdfast server answers so when it is asked for `/healthz`.
+fn is_health(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|told| told["status"] == "ok")
 }
 
 /// Has a standby that runs end, and takes its right to work in the folder.
@@ -212,10 +262,24 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
     match told.state {
         "answers" => {
             return format!(
-                "Nothing was done: the server at {} still answers. Stop it first. With --force this one is made the server all \
-                 the same: there are two then; agents go over to this one as soon as they reach it and never back, the other one \
-                 stands still once it is told, and what it is told until then is lost.\n",
+                "Nothing was done: the server at {} still answers. Stop it first. {TWO}",
                 told.follows
+            );
+        }
+        "hangs" => {
+            return format!(
+                "Nothing was done: what is at {} takes the connection, and answers nothing within {} s. A server that is too busy, \
+                 or was stopped in the middle, may go on. End it first (systemctl stop, or kill; its machine, where that hangs). {TWO}",
+                told.follows,
+                ANSWER_WITHIN.as_secs()
+            );
+        }
+        "other_answers" => {
+            return format!(
+                "Nothing was done: something is at {} that does not answer as a Holdfast server ({}): a proxy or a sign-in before \
+                 it, perhaps, or another program. Make sure that the server is stopped, and then say so with --force. {TWO}",
+                told.follows,
+                told.answer.as_deref().unwrap_or_default()
             );
         }
         "already" => return format!("{folder} was promoted before: it is the server. Start it:\n\n{serve}"),
@@ -254,36 +318,62 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Answer as Says, Peer, http};
+    use super::super::{
+        tests::{Answer as Says, Peer, http},
+        trust::Trust,
+    };
     use super::*;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     fn following(url: String) -> Following {
-        Following { url, authority: None, plain: false, addresses: Vec::new() }
+        Following { url, trust: Trust::default(), plain: false, addresses: Vec::new() }
     }
 
     /// Two servers at once are worse than none for a while.
     #[tokio::test]
     async fn whatever_answers_where_the_server_was_counts_as_the_server_but_a_proxy_that_finds_it_gone() {
+        let other = |what: &str| There::Other(what.to_owned());
         for (says, is_there) in [
-            (Says::Bytes(http("200 OK", b"{}")), true),
-            (Says::Bytes(http("301 Moved Permanently\r\nLocation: https://elsewhere.example/", b"")), true),
-            (Says::Bytes(http("302 Found\r\nLocation: /login", b"")), true),
-            (Says::Bytes(http("401 Unauthorized", b"")), true),
-            (Says::Bytes(http("404 Not Found", b"")), true),
-            (Says::Bytes(http("500 Internal Server Error", b"")), true),
-            (Says::Bytes(http("503 Service Unavailable", b"")), true),
-            (Says::Bytes(b"220 something else\r\n".to_vec()), true),
-            (Says::Bytes(http("502 Bad Gateway", b"")), false),
-            (Says::Bytes(http("504 Gateway Timeout", b"")), false),
+            (Says::Bytes(http("200 OK", br#"{"status":"ok"}"#)), There::Server),
+            (Says::Bytes(http("200 OK", b"{}")), other("a page that is not a Holdfast server's")),
+            (Says::Bytes(http("200 OK", &[b'x'; 9_000])), other("a page that is not a Holdfast server's")),
+            (
+                Says::Bytes(http("301 Moved Permanently\r\nLocation: https://elsewhere.example/", b"")),
+                other("HTTP 301 Moved Permanently"),
+            ),
+            (Says::Bytes(http("302 Found\r\nLocation: /login", b"")), other("HTTP 302 Found")),
+            (Says::Bytes(http("401 Unauthorized", b"")), other("HTTP 401 Unauthorized")),
+            (Says::Bytes(http("404 Not Found", b"")), other("HTTP 404 Not Found")),
+            (Says::Bytes(http("500 Internal Server Error", b"")), other("HTTP 500 Internal Server Error")),
+            (Says::Bytes(http("503 Service Unavailable", b"")), other("HTTP 503 Service Unavailable")),
+            (Says::Bytes(b"220 something else\r\n".to_vec()), other("it answers something that is not HTTP")),
+            (Says::Bytes(http("502 Bad Gateway", b"")), There::Nobody),
+            (Says::Bytes(http("504 Gateway Timeout", b"")), There::Nobody),
         ] {
             let said = format!("{says:?}");
             let peer = Peer::start(says).await;
-            assert_eq!(answers(&following(peer.url()), ANSWER_WITHIN).await.unwrap(), is_there, "{said}");
+            assert_eq!(there(&following(peer.url()), ANSWER_WITHIN).await.unwrap(), is_there, "{said}");
         }
         let silent = Peer::start(Says::Silence).await;
-        assert!(answers(&following(silent.url()), Duration::from_millis(200)).await.unwrap());
+        let soon = Duration::from_millis(200);
+        assert_eq!(there(&following(silent.url()), soon).await.unwrap(), There::Hangs);
         let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert!(!answers(&following(format!("http://{gone}")), ANSWER_WITHIN).await.unwrap());
+        let gone = following(format!("http://{gone}"));
+        assert_eq!(there(&gone, ANSWER_WITHIN).await.unwrap(), There::Nobody);
+        // Who speaks TLS where something else is does not take it for a certificate that is not believed.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await
+        });
+        let authority = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap().cert.pem();
+        let trust = Trust::begin(Some(authority), None);
+        let plain = Following { trust, ..following(format!("https://{address}")) };
+        let found = there(&plain, ANSWER_WITHIN).await.unwrap();
+        assert_eq!(found, There::Other("it answers something that is not TLS".to_owned()));
     }
 
     #[tokio::test]

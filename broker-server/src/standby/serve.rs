@@ -5,6 +5,7 @@ use super::{
     folder::{Following, StandbyFolder},
     follow::Follower,
     pages,
+    trust::Trust,
 };
 use crate::{
     certificates, cli, clock,
@@ -38,13 +39,15 @@ pub async fn until_signal(config: Config, options: cli::Follow, url: String) -> 
     };
     // It may have been promoted before the lock was free.
     begin(data_dir)?;
-    let authority = options.follow_authority.as_deref().map(client::read_authority).transpose()?;
-    let client = Client::new(&url, authority.as_deref(), options.follow_plain)?;
+    let given = options.follow_authority.as_deref().map(client::read_authority).transpose()?;
+    let before = folder.following()?.filter(|before| before.url == url);
+    let trust = Trust::begin(given, before.map(|before| before.trust));
+    let client = Client::new(&url, trust.authority.as_deref(), options.follow_plain)?;
     let addresses = match config.mqtt_public.source {
         Source::Default => Vec::new(),
         _ => config.mqtt_public.value.clone(),
     };
-    let following = Following { url, authority, plain: options.follow_plain, addresses };
+    let following = Following { url, trust, plain: options.follow_plain, addresses };
     folder.put_following(&following)?;
     let every = options.follow_every.unwrap_or(EVERY);
     let follower =

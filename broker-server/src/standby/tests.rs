@@ -4,6 +4,7 @@ use super::{
     client::Client,
     folder::{Following, StandbyFolder},
     follow::Follower,
+    trust::Trust,
 };
 use crate::clock;
 use fleet::{ArchiveKey, ArchivePart, Driver, Fleet, Settings};
@@ -167,7 +168,7 @@ impl Here {
         folder.make().unwrap();
         fs::write(folder.token_path(), "hfs_x").unwrap();
         let following =
-            Following { url: url.to_owned(), authority: None, plain: false, addresses: Vec::new() };
+            Following { url: url.to_owned(), trust: Trust::default(), plain: false, addresses: Vec::new() };
         let client = Client::new(url, None, false).unwrap();
         let every = Duration::from_secs(300);
         let follower = Follower::new((following, every), client, folder.clone(), None).unwrap();

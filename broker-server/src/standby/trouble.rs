@@ -1,5 +1,6 @@
 //! Why a standby could not get what is new: one of a closed list, each with a word and a sentence that says what to do.
 
+use super::client::Doubt;
 use fleet::ArchiveError;
 use std::fmt;
 
@@ -11,7 +12,7 @@ pub(super) enum Trouble {
     /// Nothing answers.
     Unreachable(String),
     /// What answers is not known by its certificate.
-    NotTrusted(String),
+    NotTrusted(Doubt),
     /// The server does not know the token.
     WrongToken,
     /// The server stands still: another one has its place.
@@ -76,10 +77,9 @@ impl fmt::Display for Trouble {
                 "there is no token in {path}: on the server, holdfast-server standby add NAME --recipient {recipient} gives it"
             ),
             Self::Unreachable(why) => write!(f, "the server does not answer: {why}"),
-            Self::NotTrusted(why) => write!(
-                f,
-                "what answers is not believed to be the server ({why}): name the authority of its certificate with --follow-authority"
-            ),
+            Self::NotTrusted(Doubt { why, reason }) => {
+                write!(f, "what answers is not believed to be the server ({why}): {}", reason.advice())
+            }
             Self::WrongToken => {
                 f.write_str("the server does not know this token: it was removed there, or another server answers")
             }

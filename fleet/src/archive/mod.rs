@@ -45,6 +45,8 @@ pub use key::{
 };
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
-pub use restore::{Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as};
+pub use restore::{
+    GoodArchive, Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as,
+};
 pub(crate) use restore::{clear, is_free, put_file, sync_folder};
 pub use write::{ArchivePart, Archiving};

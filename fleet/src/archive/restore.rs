@@ -102,14 +102,27 @@ pub fn promote(
     restore_into(archive, opener, data_dir, (driver, wish), Some(promotion))
 }
 
-/// Whether an archive is one of which a server can be made: all that a restore looks at before it writes anything. Beside
-/// what it holds, what tells its server from others, for as long as that has its master key.
-pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<(Contents, Fingerprint), ArchiveError> {
+/// What an archive is found to be of which a server can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoodArchive {
+    /// What it holds.
+    pub contents: Contents,
+    /// What tells its server from others, for as long as that has its master key.
+    pub server: Fingerprint,
+    /// The certificates (PEM) of the server's own authorities, the present one first; empty = it has none.
+    pub authorities: String,
+}
+
+/// Whether an archive is one of which a server can be made: all that a restore looks at before it writes anything.
+pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<GoodArchive, ArchiveError> {
     let mut fits = Fits::default();
-    let found = walk(from, opener, &mut fits)?;
+    let contents = walk(from, opener, &mut fits)?;
     let server = fingerprint(fits.key_check.as_deref().unwrap_or_default());
+    let certificates = [&fits.authority, &fits.next].into_iter().flatten();
+    let authorities =
+        certificates.map(|pem| String::from_utf8_lossy(pem).trim_end().to_owned() + "\n").collect();
     fits.judge()?;
-    Ok((found, server))
+    Ok(GoodArchive { contents, server, authorities })
 }
 
 fn restore_into(

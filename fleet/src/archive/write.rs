@@ -77,7 +77,7 @@ impl Fleet {
             data_format: file_format::FORMAT,
             incarnation: incarnation::read(&view)?.0,
             hosts: view.keys(&HOSTS, &Span::ALL, usize::MAX)?.len() as u64,
-            mqtt_address: context.settings.mqtt_addresses.join(","),
+            mqtt_address: access_row::text(&access_row::given(&view)?),
         };
         let mut all = vec![ArchivePart { name: "master.key", bytes: context.master.text() }];
         all.extend(parts);

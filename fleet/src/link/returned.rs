@@ -12,7 +12,7 @@ use crate::incarnation;
 use crate::job::{self, own, transition};
 use crate::op::Op;
 use crate::pending;
-use crate::record::{Actor, AuditAction, Job, JobWhat, Presence, Restoration, Superseded};
+use crate::record::{Actor, AuditAction, AuditTarget, Job, JobWhat, Presence, Restoration, Superseded};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
@@ -50,6 +50,13 @@ pub(super) fn superseded(
         return Ok(());
     }
     let target = hosts::target(op.tx, host)?;
+    if let AuditTarget::Host(_, name) = &target {
+        tracing::warn!(
+            host = name,
+            incarnation = %by,
+            "its agent obeys another server that was made of this one, and takes nothing from this one: stop the one that is not to be"
+        );
+    }
     let words = format!(
         "its agent obeys another server that was made of this one (incarnation {by}): it takes nothing from this one, and \
          keeps its reports for the other"

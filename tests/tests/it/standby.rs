@@ -1,5 +1,6 @@
 //! Standbys: a program that follows a server takes its place when it is gone, and the old one that comes back stands still.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -191,7 +192,8 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     assert!(!follows.success(), "what was promoted follows nobody");
 
     let (former_http, former_mqtt) = (scene.server.http, scene.server.mqtt);
-    let former = Api::new(&scene.server.base(), &token);
+    let former_base = scene.server.base();
+    let former = Api::new(&former_base, &token);
     scene.server.data_dir.clone_from(&standby.data_dir);
     (scene.server.http, scene.server.mqtt) = (standby.http, second);
     scene.server.start_again();
@@ -234,6 +236,13 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     assert!(refused.text.contains(&standby.http.to_string()), "{}", refused.text);
     assert_eq!(former.get(&format!("/api/hosts/{host}")).expect(200)["online"], false);
     assert!(former.get("/metrics").text.contains("holdfast_superseded 1"));
+    // Also to who is not signed in, and to who looks at its folder, whether it runs or not.
+    assert!(
+        Api::new(&former_base, "").get("/login").text.contains("Another server has the place of this one")
+    );
+    let check = ["check", "--data-dir", &burned.display().to_string()];
+    let said = holdfast(&check).expect_success("a whole server");
+    assert!(said.contains("place: another server has it, incarnation 1"), "{said}");
     let told = former.get("/api/audit?action=server.superseded").expect(200);
     assert_eq!(told["items"].as_array().map(Vec::len), Some(1), "{told}");
     // And stays so, also when it is started while the other one is away.
@@ -243,6 +252,8 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     stands_still();
     assert_eq!(former.post(&format!("/api/hosts/{host}/repo/stats"), None).code(), "superseded");
     assert!(old.terminate().success());
+    let said = holdfast(&check).expect_success("a whole server");
+    assert!(said.contains("place: another server has it, incarnation 1"), "{said}");
     scene.server.start_again();
     scene.api().wait_online(&host, true, LONG);
 
@@ -254,6 +265,89 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     assert!(told["newest"]["incarnation"].as_u64() > Some(1_000_000_000), "{told}");
     next.kill_9();
     assert!(scene.api().jobs(&host).iter().all(|job| job["group"].is_null() || job["group"] == GROUP));
+}
+
+#[test]
+fn a_standby_follows_its_server_over_to_another_authority_and_names_what_is_where_it_was() {
+    let scratch = Scratch::new();
+    let (data_dir, http) = (scratch.path().join("server"), ports::free());
+    let mut command = Command::new(tools::program("holdfast-server"));
+    command
+        .arg("serve")
+        .arg("--data-dir")
+        .arg(&data_dir)
+        .args([format!("--http={http}"), "--http-tls".to_owned()]);
+    command.args(["--mqtt", "--mqtt-plain"].map(|flag| format!("{flag}={}", ports::free())));
+    let mut server = Process::start("holdfast-server", command);
+    let _ = server.line("its set-up link", SOON, |line| line.split_once("setup: ").map(drop));
+    let data = data_dir.display().to_string();
+    let given = scratch.path().join("given.pem");
+    let _ = fs::copy(data_dir.join("tls/ca.pem"), &given).expect("its authority");
+
+    let mut standby = Standby::of(&scratch.path().join("standby"), &format!("https://{http}"));
+    let words = ["standby", "add", "attic", "--recipient", &standby.recipient, "--data-dir", &data, "--json"];
+    let said: Value = serde_json::from_str(&holdfast(&words).expect_success("a token")).expect("JSON");
+    standby.put_token(said["token"].as_str().expect("a token"));
+    // Without that file it knows nobody, and says what to do.
+    standby.start();
+    let told = standby.wait_trouble("not_trusted");
+    let text = told["trouble"]["message"].as_str().expect("words");
+    assert!(text.contains("name the authority of its certificate with --follow-authority"), "{text}");
+    standby.kill_9();
+    standby.options = vec![format!("--follow-authority={}", given.display())];
+    standby.start();
+    let _ = standby.wait("it to follow", |status, _| status == 200);
+
+    let next = || fs::read_to_string(data_dir.join("tls/next.pem"));
+    let rotate = ["tls", "rotate", "--data-dir", &data];
+    let _ = holdfast(&rotate).expect_success("the first step");
+    let certificate = next().expect("a next authority");
+    let line = certificate.lines().nth(2).expect("a line of it").to_owned();
+    wait::until("the standby to know the next authority", LONG, || {
+        let kept = fs::read_to_string(standby.data_dir.join("standby/following.json")).unwrap_or_default();
+        if kept.contains(&line) { Ok(()) } else { Err(kept) }
+    });
+    let _ = holdfast(&rotate).expect_success("the second step");
+    assert!(next().is_err());
+    // Whatever comes from now on is of the new one alone: also after a start, with the file of the old one.
+    for name in ["barn", "cave"] {
+        let recipient = Standby::of(&scratch.path().join(name), "http://127.0.0.1:1").recipient;
+        let before = standby.wait("it to follow", |status, _| status == 200)["newest"]["as_of"].clone();
+        let add = ["standby", "add", name, "--recipient", &recipient, "--data-dir", &data];
+        let _ = holdfast(&add).expect_success("a change");
+        let _ = standby.wait("what is new", |status, body| {
+            status == 200 && body["trouble"].is_null() && body["newest"]["as_of"] != before
+        });
+        standby.kill_9();
+        standby.start();
+    }
+
+    // A server that hangs is not one that is gone, and is told by its name.
+    server.signal(Signal::STOP);
+    let said = standby.promote(&["--json"]);
+    assert!(said.status.code() == Some(3) && said.output.contains(r#""state":"hangs""#), "{}", said.output);
+    server.signal(Signal::CONT);
+    let said = standby.promote(&[]);
+    assert!(
+        said.status.code() == Some(3) && said.output.contains("still answers. Stop it first"),
+        "{}",
+        said.output
+    );
+    assert!(server.terminate().success());
+    let listener = TcpListener::bind(http).expect("its port");
+    thread::spawn(move || {
+        for mut other in listener.incoming().flatten() {
+            let _ = other.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let said = standby.promote(&["--json"]);
+    assert!(
+        said.status.code() == Some(3) && said.output.contains(r#""state":"other_answers""#),
+        "{}",
+        said.output
+    );
+    let said = standby.promote(&["--force"]).expect_success("a promotion");
+    assert!(said.contains("incarnation 1"), "{said}");
 }
 
 /// Between a standby and its server: alters or ends what comes down.
@@ -405,6 +499,22 @@ fn what_is_wrong_is_told_by_its_name_and_leaves_what_there_is() {
         serve.output
     );
     assert!(!standby.data_dir.join("holdfast.redb").exists());
+    // Nothing is drawn for what can't be made.
+    let nowhere = scratch.path().join("nowhere").display().to_string();
+    let to = scratch.path().join("to").display().to_string();
+    for folder in [&folder, &nowhere] {
+        for words in [["kit", "--out"], ["backup", "--to"]] {
+            let said = holdfast(&[&words[..], &[&to, "--generate", "--data-dir", folder]].concat());
+            assert!(
+                said.status.code() == Some(1) && !said.output.contains("passphrase:"),
+                "{words:?} {}",
+                said.output
+            );
+        }
+        let said = holdfast(&["check", "--data-dir", folder]);
+        assert_ne!(said.status.code(), Some(0), "{}", said.output);
+    }
+    assert!(!Path::new(&nowhere).exists());
     server.stop();
     let follow =
         holdfast(&["serve", "--follow", "http://127.0.0.1:1", "--data-dir", &data, "--http=127.0.0.1:0"]);

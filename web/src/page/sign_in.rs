@@ -121,7 +121,7 @@ pub(crate) async fn login(ctx: Ctx, query: Query) -> Result<Response<Body>, Prob
         return Ok(ctx.go(&next));
     }
     ctx.read(move |ctx, state| {
-        let set_up_first = state.operators()?.is_empty();
+        let set_up_first = state.operators()?.is_empty() && !ctx.app.fleet.only_reads();
         ctx.page(&LoginView { name: String::new(), next, set_up_first, kept: None, problem: None })
     })
     .await

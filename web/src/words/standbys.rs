@@ -30,7 +30,7 @@ pub(crate) fn late_standbys(now: Timestamp, standbys: &[Standby]) -> Option<Stri
 pub(crate) fn succession(now: Timestamp, succession: &Succession) -> String {
     let Succession { incarnation, since, url } = succession;
     let at = match url.as_str() {
-        "" => ". Where its pages are it does not say, as it has no --public-url that leads there: look for the machine that was the \
+        "" => ". Where its pages are it does not say, as it has no --public-url of its own that leads there: look for the machine that was the \
                standby of this one (the audit has the address from which this one was told that its place is taken)"
             .to_owned(),
         url => format!(" at {url}"),
