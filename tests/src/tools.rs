@@ -31,6 +31,10 @@ pub enum Tool {
     Age,
     /// Gives a program a terminal.
     Script,
+    /// Scrapes and evaluates.
+    Prometheus,
+    /// Checks rules of Prometheus.
+    Promtool,
     /// A Python that has paho-mqtt.
     Paho,
     /// The agent of an earlier state of this repository.
@@ -53,6 +57,8 @@ impl Tool {
             Self::Chromium => "chromium",
             Self::Age => "age",
             Self::Script => "script",
+            Self::Prometheus => "prometheus",
+            Self::Promtool => "promtool",
             Self::Paho => "paho-mqtt",
             Self::OldAgent => "old-agent",
         }
@@ -71,6 +77,8 @@ impl Tool {
             Self::Chromium => Place::Installed("chromium", "chromium"),
             Self::Age => Place::Installed("age", "age"),
             Self::Script => Place::Installed("script", "bsdutils"),
+            Self::Prometheus => Place::Installed("prometheus", "prometheus"),
+            Self::Promtool => Place::Installed("promtool", "prometheus"),
             Self::Paho => Place::Fetched("venv/bin/python"),
             Self::OldAgent => Place::Fetched("old-agent/holdfast-agent"),
         }

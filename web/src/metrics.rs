@@ -100,14 +100,13 @@ fn incidents(state: &FleetState) -> Result<Vec<(String, f64)>, Problem> {
 
 /// How the archives of the server stand.
 fn of_archives(now: Timestamp, status: &ArchiveStatus) -> Vec<Family<'static>> {
-    let mut families = Vec::new();
-    if let Some(newest) = status.newest(now) {
-        let help = "The instant whose state the newest archive of the server holds.";
-        let at = newest.at.0 as f64 / 1_000.0;
-        families.push(("holdfast_archive_newest_timestamp_seconds", "gauge", help, one(at)));
-        let help = "Size of the newest archive of the server.";
-        families.push(("holdfast_archive_newest_bytes", "gauge", help, one(newest.bytes as f64)));
-    }
+    let newest = status.newest(now);
+    let help = "The instant whose state the newest archive of the server holds.";
+    let at = newest.map(|newest| newest.at.0 as f64 / 1_000.0);
+    let mut families = vec![("holdfast_archive_newest_timestamp_seconds", "gauge", help, known(at))];
+    let help = "Size of the newest archive of the server.";
+    let bytes = newest.map(|newest| newest.bytes as f64);
+    families.push(("holdfast_archive_newest_bytes", "gauge", help, known(bytes)));
     let states = [ArchiveState::Ok, ArchiveState::Begun, ArchiveState::NoKey, ArchiveState::Late];
     families.push((
         "holdfast_archive_state",
@@ -129,18 +128,12 @@ fn of_standbys(standbys: &[Standby], is_superseded: bool) -> Vec<Family<'static>
         let label = |standby: &Standby| format!("standby=\"{}\"", escaped(&standby.name));
         standbys.iter().filter_map(|standby| Some((label(standby), value(standby)?))).collect()
     };
-    if !standbys.is_empty() {
-        let help = "When the standby was sent an archive last.";
-        let fetched = each(&|standby| Some(standby.fetched_at?.0 as f64 / 1_000.0));
-        families.push(("holdfast_standby_fetched_timestamp_seconds", "gauge", help, fetched));
-        let help = "Whether the standby has not asked for what is new for three hours.";
-        families.push((
-            "holdfast_standby_late",
-            "gauge",
-            help,
-            each(&|it| Some(f64::from(u8::from(it.is_late)))),
-        ));
-    }
+    let help = "When the standby was sent an archive last.";
+    let fetched = each(&|standby| Some(standby.fetched_at?.0 as f64 / 1_000.0));
+    families.push(("holdfast_standby_fetched_timestamp_seconds", "gauge", help, fetched));
+    let help = "Whether the standby has not asked for what is new for three hours.";
+    let late = each(&|it| Some(f64::from(u8::from(it.is_late))));
+    families.push(("holdfast_standby_late", "gauge", help, late));
     families
 }
 
@@ -193,15 +186,12 @@ fn of_agent_access(addresses: &[AddressUse], authorities: &[AuthorityUse]) -> Ve
         let since = it.given.retiring_since?;
         Some((format!("address=\"{}\"", escaped(&it.given.address)), since.0 as f64 / 1_000.0))
     });
-    let retiring: Vec<_> = retiring.collect();
-    if !retiring.is_empty() {
-        families.push((
-            "holdfast_agent_address_retiring_timestamp_seconds",
-            "gauge",
-            "Since when the settings name an address no more that agents are still given.",
-            retiring,
-        ));
-    }
+    families.push((
+        "holdfast_agent_address_retiring_timestamp_seconds",
+        "gauge",
+        "Since when the settings name an address no more that agents are still given.",
+        retiring.collect(),
+    ));
     families
 }
 
@@ -219,45 +209,43 @@ fn of_kits(kits: &Kits) -> Vec<Family<'static>> {
         "Hosts with credentials, by whether a break-glass kit holds them as they are.",
         hosts.to_vec(),
     )];
-    if let Some(at) = kits.newest_at {
-        let help = "When the newest break-glass kit was made.";
-        families.push(("holdfast_kit_newest_timestamp_seconds", "gauge", help, one(at.0 as f64 / 1_000.0)));
-    }
+    let help = "When the newest break-glass kit was made.";
+    let at = kits.newest_at.map(|at| at.0 as f64 / 1_000.0);
+    families.push(("holdfast_kit_newest_timestamp_seconds", "gauge", help, known(at)));
     families
 }
 
 /// The last look through the data file, and the space that is left.
 fn of_data_file(scrub: Option<Scrub>, space_left: Option<u64>) -> Vec<Family<'static>> {
-    let mut families = Vec::new();
-    if let Some(left) = space_left {
-        families.push((
+    let is = |is: fn(&Found) -> bool| scrub.as_ref().map(|scrub| f64::from(u8::from(is(&scrub.found))));
+    let gauge = |name, help, value| (name, "gauge", help, known(value));
+    vec![
+        gauge(
             "holdfast_storage_free_bytes",
-            "gauge",
             "Free space on the disk of the data file.",
-            one(left as f64),
-        ));
-    }
-    if let Some(scrub) = scrub {
-        let damaged = f64::from(u8::from(matches!(scrub.found, Found::Damage(_))));
-        let failed = f64::from(u8::from(matches!(scrub.found, Found::Failed(_))));
-        families.extend([
-            (
-                "holdfast_storage_scrub_time_seconds",
-                "gauge",
-                "When the data file was last checked.",
-                one(scrub.at.0 as f64 / 1_000.0),
-            ),
-            (
-                "holdfast_storage_scrub_duration_seconds",
-                "gauge",
-                "How long the check took.",
-                one(scrub.took_ms as f64 / 1_000.0),
-            ),
-            ("holdfast_storage_damaged", "gauge", "Whether the check found it damaged.", one(damaged)),
-            ("holdfast_storage_scrub_failed", "gauge", "Whether it could not be checked.", one(failed)),
-        ]);
-    }
-    families
+            space_left.map(|left| left as f64),
+        ),
+        gauge(
+            "holdfast_storage_scrub_time_seconds",
+            "When the data file was last checked.",
+            scrub.as_ref().map(|scrub| scrub.at.0 as f64 / 1_000.0),
+        ),
+        gauge(
+            "holdfast_storage_scrub_duration_seconds",
+            "How long the check took.",
+            scrub.as_ref().map(|scrub| scrub.took_ms as f64 / 1_000.0),
+        ),
+        gauge(
+            "holdfast_storage_damaged",
+            "Whether the check found it damaged.",
+            is(|found| matches!(found, Found::Damage(_))),
+        ),
+        gauge(
+            "holdfast_storage_scrub_failed",
+            "Whether it could not be checked.",
+            is(|found| matches!(found, Found::Failed(_))),
+        ),
+    ]
 }
 
 fn of_broker(figures: &[BrokerFigure]) -> Vec<Family<'static>> {
@@ -293,6 +281,11 @@ fn of_tasks(tasks: &[TaskFacts]) -> Vec<Family<'static>> {
 
 fn one(value: f64) -> Vec<(String, f64)> {
     vec![(String::new(), value)]
+}
+
+/// A figure that may not be known: its name stands in any case, so that who writes rules finds it.
+fn known(value: Option<f64>) -> Vec<(String, f64)> {
+    value.map_or_else(Vec::new, one)
 }
 
 fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {

@@ -44,6 +44,7 @@ mod packages;
 mod pages_tls;
 mod policy;
 mod preview;
+mod prometheus;
 mod recovery_page;
 mod refused_connections;
 mod replaced;
