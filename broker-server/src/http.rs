@@ -15,16 +15,13 @@
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -35,6 +32,7 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 use web::TrustedProxies;
 
@@ -108,7 +106,7 @@ pub async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Permits::new(limits, proxies));
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let mut failing = 0;
     loop {
         let accepted = tokio::select! {
@@ -130,13 +128,13 @@ pub async fn serve(
         failing = 0;
         match places.take(peer.ip()) {
             Ok(place) => {
-                let (speech, router, watcher) = (speech.clone(), router.clone(), graceful.watcher());
+                let (speech, router) = (speech.clone(), router.clone());
                 let mut stopped = stopped.clone();
                 let is_near = peer.ip().to_canonical().is_loopback() || place.is_of_proxy();
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     match speech.tls {
                         None if is_near => {
-                            connection(guarded(stream, limits), peer, router, limits, watcher).await;
+                            connection(guarded(stream, limits), peer, router, limits, stopped).await;
                         }
                         None => tokio::select! {
                             _ = stopped.wait_for(|stop| *stop) => {}
@@ -151,7 +149,7 @@ pub async fn serve(
                                 begun = begun => begun,
                             };
                             match begun {
-                                Ok(Some(stream)) => connection(stream, peer, router, limits, watcher).await,
+                                Ok(Some(stream)) => connection(stream, peer, router, limits, stopped).await,
                                 Ok(None) => {}
                                 Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
                             }
@@ -170,7 +168,8 @@ pub async fn serve(
             }
         }
     }
-    graceful.shutdown().await;
+    connections.close();
+    connections.wait().await;
 }
 
 /// A stream on which nothing stands still for ever.
@@ -254,7 +253,7 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     limits: Limits,
-    watcher: Watcher,
+    mut stopped: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
@@ -265,8 +264,21 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_within)
         .max_header_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        _ = stopped.wait_for(|stop| *stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%peer, %error, "an HTTP connection ended early");
     }
 }

@@ -40,3 +40,4 @@ pub mod tls;
 pub mod view_tree;
 mod wakes;
 mod web_settings;
+mod websocket;

@@ -20,6 +20,7 @@ use crate::{
     tls::Tls,
     wakes,
     web_settings::web_settings,
+    websocket,
 };
 use anyhow::Context;
 use fleet::{AgingLimits, Fleet};
@@ -200,8 +201,8 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         .spawn("control", tasks::IDLE, move |beat| control::serve(Arc::clone(&socket), asked.clone(), beat));
     let (both, running) = ((&tls, pages_tls.as_ref()), (&tasks, stopped.clone()));
     let settings = web_settings(&config, both, &gate, running, &own_pieces, archives, rollover);
-    let router = web::router(fleet.clone(), settings);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
+    let router = web::router(fleet.clone(), settings).merge(websocket::router(gate.clone(), proxies.clone()));
     let http_task =
         tokio::spawn(http::serve(listener, speech, router, http::Limits::default(), proxies, stopped));
     let plain = config.mqtt_plain.value.map_or_else(|| "off".to_owned(), |address| address.to_string());

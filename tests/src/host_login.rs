@@ -63,6 +63,12 @@ impl HostLogin {
         self.identity.host
     }
 
+    /// Its user name and password of MQTT.
+    #[must_use]
+    pub fn login(&self) -> (String, String) {
+        (self.host().to_string(), self.identity.password.to_string())
+    }
+
     /// One of its topics, as text.
     #[must_use]
     pub fn topic(&self, topic: HostTopic) -> String {

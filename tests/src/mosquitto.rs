@@ -81,29 +81,46 @@ impl Viewer {
     /// What paho-mqtt, another client, finds retained below a filter.
     #[must_use]
     pub fn retained_by_paho(&self, filter: &str) -> Vec<(String, String)> {
+        self.paho(filter, "tcp").expect_success("paho-mqtt").lines().filter_map(message).collect()
+    }
+
+    /// The same over WebSocket, at the address of the pages.
+    #[must_use]
+    pub fn retained_over_web_socket(&self, filter: &str) -> Vec<(String, String)> {
+        self.paho(filter, "websockets").expect_success("paho-mqtt").lines().filter_map(message).collect()
+    }
+
+    /// Subscribes for two seconds by paho-mqtt.
+    #[must_use]
+    pub fn paho(&self, filter: &str, transport: &str) -> Finished {
         const SCRIPT: &str = r#"
-import os, sys, time
+import os, threading, time
 import paho.mqtt.client as mqtt
+answered = threading.Event()
 def connected(client, _, flags, reason, properties):
-    assert not reason.is_failure, reason
+    answered.set()
+    if reason.is_failure:
+        print("refused:", reason, flush=True)
+        return
     client.subscribe(os.environ["FILTER"], qos=1)
 def message(client, _, message):
     if message.retain:
         print(message.topic, message.payload.decode(), sep="\t", flush=True)
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=os.environ["USER"], transport=os.environ["TRANSPORT"])
+client.ws_set_options(path="/mqtt")
 client.username_pw_set(os.environ["USER"], os.environ["PASSWORD"])
 client.on_connect, client.on_message = connected, message
 client.connect(os.environ["HOST"], int(os.environ["PORT"]))
 client.loop_start()
+answered.wait(20)
 time.sleep(2)
 client.disconnect()
 "#;
         let mut command = Command::new(Tool::Paho.path());
         command.args(["-c", SCRIPT]).env("FILTER", filter).env("USER", &self.user);
         command.env("PASSWORD", &self.password).env("HOST", self.address.ip().to_string());
-        command.env("PORT", self.address.port().to_string());
-        let output = run("paho-mqtt", command, SOON).expect_success("paho-mqtt");
-        output.lines().filter_map(message).collect()
+        command.env("PORT", self.address.port().to_string()).env("TRANSPORT", transport);
+        run("paho-mqtt", command, SOON)
     }
 }
 

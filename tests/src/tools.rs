@@ -37,6 +37,8 @@ pub enum Tool {
     Promtool,
     /// A Python that has paho-mqtt.
     Paho,
+    /// MQTT in a browser.
+    MqttJs,
     /// The agent of an earlier state of this repository.
     OldAgent,
 }
@@ -60,6 +62,7 @@ impl Tool {
             Self::Prometheus => "prometheus",
             Self::Promtool => "promtool",
             Self::Paho => "paho-mqtt",
+            Self::MqttJs => "mqtt.js",
             Self::OldAgent => "old-agent",
         }
     }
@@ -80,6 +83,7 @@ impl Tool {
             Self::Prometheus => Place::Installed("prometheus", "prometheus"),
             Self::Promtool => Place::Installed("promtool", "prometheus"),
             Self::Paho => Place::Fetched("venv/bin/python"),
+            Self::MqttJs => Place::Fetched("mqtt.js/mqtt.min.js"),
             Self::OldAgent => Place::Fetched("old-agent/holdfast-agent"),
         }
     }

@@ -29,7 +29,7 @@ impl TrustedProxies {
     /// The client: from the peer on, backwards through what trusted proxies have written, up to the first address
     /// that is not one of them.
     #[must_use]
-    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let written = headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default());
         let written: Vec<&str> = written.flat_map(|value| value.split(',')).collect();

@@ -27,6 +27,8 @@ pub enum NotLetIn {
     Will,
     /// A last will without a topic, or on one with a wildcard.
     WillTopic,
+    /// A host or an enrolment came over WebSocket.
+    WebSocket,
     /// A last will of QoS 2, with MQTT 5.
     WillQos,
     /// More connections of a view account than it may have.
@@ -47,7 +49,7 @@ pub enum NotLetIn {
 
 impl NotLetIn {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownHost,
         Self::HostPassword,
         Self::Quarantined,
@@ -60,6 +62,7 @@ impl NotLetIn {
         Self::OthersClientId,
         Self::Will,
         Self::WillTopic,
+        Self::WebSocket,
         Self::WillQos,
         Self::AccountFull,
         Self::ViewersFull,
@@ -86,6 +89,7 @@ impl NotLetIn {
             Self::OthersClientId => "others_client_id",
             Self::Will => "will",
             Self::WillTopic => "will_topic",
+            Self::WebSocket => "web_socket",
             Self::WillQos => "will_qos",
             Self::AccountFull => "account_full",
             Self::ViewersFull => "viewers_full",
@@ -113,6 +117,7 @@ impl NotLetIn {
             Self::OthersClientId => "a client id that is not the host's own",
             Self::Will => "a last will that is not on the host's own presence with QoS 0 or 1",
             Self::WillTopic => "a last will without a topic, or with a wildcard in it",
+            Self::WebSocket => "a host or an enrolment over WebSocket, which is for view accounts",
             Self::WillQos => "a last will with QoS 2",
             Self::AccountFull => "a view account that has as many connections as it may have",
             Self::ViewersFull => "a view account, when there are as many connections of them as there may be",
@@ -161,6 +166,9 @@ impl NotLetIn {
                 "A host's login serves its agent only. MQTT tools sign in with a view account."
             }
             Self::Will => "A host's login serves its agent only. MQTT tools sign in with a view account.",
+            Self::WebSocket => {
+                "Agents connect to the MQTT port with TLS alone. Somebody else may have the login of this host: look where it comes from."
+            }
             Self::WillTopic => {
                 "Set another topic for the last will in the settings of the tool, or no last will: the server does not publish it."
             }

@@ -11,7 +11,7 @@ use super::{
     roles::{self, Begin, NewViewer},
     shared::Shared,
     throttle::PeerOrigin,
-    transport::Transport,
+    transport::{ByteStream, Transport, Way},
 };
 use bytes::Bytes;
 use schema::{HostTopic, Topic};
@@ -89,26 +89,31 @@ struct Admitted {
     will: Option<Bytes>,
 }
 
+/// A connection as it comes in.
+pub(super) enum Arrival {
+    /// At the gate's own listener; `None` = without TLS.
+    Socket(TcpStream, Option<TlsAcceptor>),
+    /// Handed over, with a beginning behind it.
+    Taken(Box<dyn ByteStream>),
+}
+
 /// Takes a connection from the socket to its session's task. May be dropped at any await.
-pub(super) async fn receive(
-    shared: Arc<Shared>,
-    id: u64,
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-) {
-    let _ = stream.set_nodelay(true);
-    // Whoever says nothing costs its socket, and nobody's turn.
-    match stream.peek(&mut [0]).await {
-        Ok(0) | Err(_) => return,
-        Ok(_) => {}
+pub(super) async fn receive(shared: Arc<Shared>, id: u64, arrival: Arrival, peer: SocketAddr) {
+    if let Arrival::Socket(stream, _) = &arrival {
+        let _ = stream.set_nodelay(true);
+        // Whoever says nothing costs its socket, and nobody's turn.
+        match stream.peek(&mut [0]).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
     }
     if shared.pending.line_up(id, shared.clock.now_ms()).await.is_err() {
         return;
     }
-    let mut transport = match tls {
-        None => Transport::Plain(stream),
-        Some(tls) => match tls.accept(stream).await {
+    let mut transport = match arrival {
+        Arrival::Taken(stream) => Transport::Taken(stream),
+        Arrival::Socket(stream, None) => Transport::Plain(stream),
+        Arrival::Socket(stream, Some(tls)) => match tls.accept(stream).await {
             Ok(stream) => Transport::Tls(Box::new(stream)),
             Err(error) => {
                 shared.counters.handshakes_failed.one();
@@ -131,7 +136,7 @@ pub(super) async fn receive(
         }
     };
     shared.pending.through(id, shared.clock.now_ms());
-    match admit(&shared, id, peer, transport.is_tls(), &packet).await {
+    match admit(&shared, id, peer, transport.way(), &packet).await {
         Ok(admitted) => start(shared, admitted, transport, rest),
         Err(turned) => {
             if let Some(why) = turned.why {
@@ -207,7 +212,7 @@ async fn admit(
     shared: &Arc<Shared>,
     id: u64,
     peer: SocketAddr,
-    tls: bool,
+    way: Way,
     body: &ConnectBody,
 ) -> Result<Admitted, Turned> {
     let connect = read(peer, body)?;
@@ -220,8 +225,11 @@ async fn admit(
         }
         client_id => client_id,
     };
-    let principal = log_in(shared, peer, tls, &connect, client_id)?;
+    let principal = log_in(shared, peer, way == Way::Tls, &connect, client_id)?;
     let is_viewer = matches!(principal, Principal::Viewer { .. });
+    if !is_viewer && way == Way::Taken {
+        return Err(Turned::login(&connect, ConnAck::NotAllowed, NotLetIn::WebSocket));
+    }
     if !is_viewer && connect.protocol != Protocol::V311 {
         return Err(Turned::login(&connect, ConnAck::Version, NotLetIn::Version));
     }

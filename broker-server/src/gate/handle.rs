@@ -1,6 +1,7 @@
 //! Starting the gate, and what the server holds of it.
 
 use super::{
+    admission::Arrival,
     conn::CloseReason,
     directory::Directory,
     fanout::Fanout,
@@ -13,6 +14,7 @@ use super::{
     stats::Stats,
     sweep,
     throttle::Held,
+    transport::ByteStream,
 };
 use crate::tasks;
 use bytes::Bytes;
@@ -79,6 +81,12 @@ impl GateHandle {
     #[must_use]
     pub fn addresses(&self) -> &[(SocketAddr, bool)] {
         &self.addresses
+    }
+
+    /// Takes a connection that came in elsewhere, such as over WebSocket: one of a viewer, which logs in as at the gate's own
+    /// listeners.
+    pub fn take(&self, stream: Box<dyn ByteStream>, peer: SocketAddr) {
+        listener::enter(&self.shared, Arrival::Taken(stream), peer);
     }
 
     /// There are new commands in this host's outbox.

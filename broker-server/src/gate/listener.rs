@@ -1,8 +1,13 @@
 //! Accepts connections of agents and viewers, a bounded number of each.
 
-use super::{admission, limits::Listen, shared::Shared, throttle::PeerOrigin};
+use super::{
+    admission::{self, Arrival},
+    limits::Listen,
+    shared::Shared,
+    throttle::PeerOrigin,
+};
 use crate::tasks::Beat;
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// How long to wait when the system gives no more sockets.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
@@ -42,31 +47,35 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
             }
         };
         failing = 0;
-        shared.counters.accepted.one();
-        let id = shared.next_id();
-        let entered = shared.pending.enter(id, PeerOrigin::from(peer));
-        if entered.as_ref().is_none_or(|entered| entered.made_room) {
-            shared.counters.pending_dropped.one();
-        }
-        let Some(entered) = entered else { continue };
-        let shared = Arc::clone(&shared);
-        let tls = tls.map(|tls| tls.acceptor());
-        let mut stopping = shared.stopping.subscribe();
-        tokio::spawn(async move {
-            let _place = Permit { shared: Arc::clone(&shared), id };
-            let welcomed = tokio::time::timeout(
-                shared.limits.connect_timeout,
-                admission::receive(Arc::clone(&shared), id, stream, peer, tls),
-            );
-            tokio::select! {
-                _ = stopping.wait_for(|stopping| *stopping) => {}
-                _ = entered.gave_way => {}
-                welcomed = welcomed => if welcomed.is_err() {
-                    shared.counters.pending_dropped.one();
-                },
-            }
-        });
+        enter(&shared, Arrival::Socket(stream, tls.map(|tls| tls.acceptor())), peer);
     }
+}
+
+/// Gives a connection its place among those that are not admitted yet, where there is one.
+pub(super) fn enter(shared: &Arc<Shared>, arrival: Arrival, peer: SocketAddr) {
+    shared.counters.accepted.one();
+    let id = shared.next_id();
+    let entered = shared.pending.enter(id, PeerOrigin::from(peer));
+    if entered.as_ref().is_none_or(|entered| entered.made_room) {
+        shared.counters.pending_dropped.one();
+    }
+    let Some(entered) = entered else { return };
+    let shared = Arc::clone(shared);
+    let mut stopping = shared.stopping.subscribe();
+    tokio::spawn(async move {
+        let _place = Permit { shared: Arc::clone(&shared), id };
+        let welcomed = tokio::time::timeout(
+            shared.limits.connect_timeout,
+            admission::receive(Arc::clone(&shared), id, arrival, peer),
+        );
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            _ = entered.gave_way => {}
+            welcomed = welcomed => if welcomed.is_err() {
+                shared.counters.pending_dropped.one();
+            },
+        }
+    });
 }
 
 /// Gives the place back.

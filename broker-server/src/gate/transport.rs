@@ -1,4 +1,4 @@
-//! The socket, with TLS or without.
+//! The socket, with TLS or without, or what somebody else has made of one.
 
 use std::{
     io,
@@ -11,14 +11,34 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+/// A connection that somebody else has taken, such as the listener of the pages.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
 pub(super) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// For viewers alone.
+    Taken(Box<dyn ByteStream>),
+}
+
+/// By which way a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Plain,
+    Tls,
+    /// For viewers alone.
+    Taken,
 }
 
 impl Transport {
-    pub(super) const fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+    pub(super) const fn way(&self) -> Way {
+        match self {
+            Self::Plain(_) => Way::Plain,
+            Self::Tls(_) => Way::Tls,
+            Self::Taken(_) => Way::Taken,
+        }
     }
 }
 
@@ -27,6 +47,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Taken(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -36,6 +57,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Taken(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -43,6 +65,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Taken(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -50,6 +73,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Taken(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

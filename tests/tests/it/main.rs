@@ -74,6 +74,7 @@ mod topics;
 mod two_at_once;
 mod update;
 mod viewers;
+mod web_socket;
 mod wire_version;
 mod without_scripts;
 mod working_alone;

@@ -194,7 +194,7 @@ pub(crate) struct RefusedConnectionOut {
     /// What the host is called whose id that is; null = it is none of a host here.
     host_name: Option<String>,
     /// `unknown_host`, `host_password`, `quarantined`, `unknown_token`, `token_password`, `token_expired`, `view_account`,
-    /// `no_login`, `client_id`, `others_client_id`, `will`, `will_topic`, `will_qos`, `account_full`, `viewers_full`,
+    /// `no_login`, `client_id`, `others_client_id`, `will`, `will_topic`, `will_qos`, `web_socket`, `account_full`, `viewers_full`,
     /// `version`, `not_mqtt`, `untrusted`, `no_tls` or `newcomer`.
     reason: &'static str,
     /// The same in words.
