@@ -410,12 +410,20 @@ mod tests {
                 "holdfast-server",
                 "restore",
                 "a.age",
-                "--check",
+                "--data-dir=new",
                 "--incarnation-after",
                 &number,
             ])
         };
         assert!(parsed(MOST_INCARNATION).is_ok());
+        // Who only looks through an archive is told what has no meaning then.
+        for more in ["--data-dir=new", "--incarnation-after=1", "--long-ago"] {
+            assert!(
+                Cli::try_parse_from(["holdfast-server", "restore", "a.age", "--check", more]).is_err(),
+                "{more}"
+            );
+        }
+        assert!(Cli::try_parse_from(["holdfast-server", "restore", "a.age", "--check"]).is_ok());
         let why = parsed(MOST_INCARNATION + 1).unwrap_err().to_string();
         assert!(why.contains("253402300799"), "{why}");
         let mut command = Cli::command();

@@ -309,14 +309,37 @@ impl Layers {
         } else {
             mqtt.value.to_string()
         };
-        let http_tls_certificate = self.pick_optional(|layer| layer.http_tls_certificate.clone());
+        let data_dir = self.pick_optional(|layer| layer.data_dir.clone());
+        let data_dir =
+            Setting { value: data_dir.value.ok_or(ConfigError::NoDataDir)?, source: data_dir.source };
+        // What came with an archive, from where it was on the machine of before.
+        let brought = |settings: [Setting<Option<PathBuf>>; 2], names: [&str; 2]| {
+            let paths = names.map(|name| data_dir.value.join("brought").join(name));
+            if settings.iter().any(|setting| setting.value.is_some())
+                || !paths.iter().all(|path| path.is_file())
+            {
+                return settings;
+            }
+            paths.map(|path| Setting { value: Some(path), source: Source::Default })
+        };
+        let [tls_certificate, tls_key] = brought(
+            [
+                self.pick_optional(|layer| layer.tls_certificate.clone()),
+                self.pick_optional(|layer| layer.tls_key.clone()),
+            ],
+            ["certificate.pem", "key.pem"],
+        );
+        let [http_tls_certificate, http_tls_key] = brought(
+            [
+                self.pick_optional(|layer| layer.http_tls_certificate.clone()),
+                self.pick_optional(|layer| layer.http_tls_key.clone()),
+            ],
+            ["pages-certificate.pem", "pages-key.pem"],
+        );
         // Who brings a certificate wants it used.
         let http_tls = self.pick(|layer| layer.http_tls, || http_tls_certificate.value.is_some());
         let scheme = if http_tls.value { "https" } else { "http" };
         let proxies = self.pick(|layer| layer.trusted_proxies.clone(), Vec::new);
-        let data_dir = self.pick_optional(|layer| layer.data_dir.clone());
-        let data_dir =
-            Setting { value: data_dir.value.ok_or(ConfigError::NoDataDir)?, source: data_dir.source };
         let archive_dir = self.pick(|layer| layer.archive_dir.clone(), || data_dir.value.join("backups"));
         let config = Config {
             data_dir,
@@ -331,8 +354,8 @@ impl Layers {
             ),
             trusted_proxies: Setting { value: networks(&proxies)?, source: proxies.source },
             tls_names: self.pick(|layer| layer.tls_names.clone(), Vec::new),
-            tls_certificate: self.pick_optional(|layer| layer.tls_certificate.clone()),
-            tls_key: self.pick_optional(|layer| layer.tls_key.clone()),
+            tls_certificate,
+            tls_key,
             max_connections: self.pick(|layer| layer.max_connections, || 12_000),
             max_viewers: self.pick(|layer| layer.max_viewers, || 256),
             max_viewers_per_account: self.pick(|layer| layer.max_viewers_per_account, || 16),
@@ -342,7 +365,7 @@ impl Layers {
             http,
             http_tls,
             http_tls_certificate,
-            http_tls_key: self.pick_optional(|layer| layer.http_tls_key.clone()),
+            http_tls_key,
             mqtt,
         };
         config.check()?;
@@ -388,6 +411,14 @@ impl Config {
         let is_given = public.source != Source::Default;
         if let Some(address) = public.value.iter().find(|address| is_given && !is_address(address)) {
             let problem = "must be host:port, an IPv6 address in brackets, such as [2001:db8::1]:8883";
+            return invalid("mqtt-public", address, &public.source, problem);
+        }
+        let is_nowhere = |address: &String| {
+            let host = address::split(address).map_or("", |(host, _)| host);
+            host.parse::<IpAddr>().is_ok_and(|host| host.is_unspecified())
+        };
+        if let Some(address) = public.value.iter().find(|address| is_given && is_nowhere(address)) {
+            let problem = "leads nowhere: agents dial it, so it is a name or an address of this machine";
             return invalid("mqtt-public", address, &public.source, problem);
         }
         let is_again = |(at, address): (usize, &String)| public.value[..at].contains(address);
@@ -531,7 +562,8 @@ impl fmt::Display for Config {
 
 impl Config {
     /// The settings that somebody gave, as a settings file: what another machine would be given to be the same server,
-    /// and what agents dial in any case. Where the data lies is left out.
+    /// and what agents dial in any case. Where the data lies is left out, and so are the master key and the certificates: they
+    /// come in the data folder, where they are found without being named.
     #[must_use]
     pub fn given(&self) -> toml::Table {
         let mut table = toml::Table::new();
@@ -559,17 +591,6 @@ impl Config {
         let proxies = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
         put("trusted_proxies", list(proxies), &self.trusted_proxies.source);
         put("tls_names", list(self.tls_names.value.clone()), &self.tls_names.source);
-        for (name, setting) in [
-            ("master_key_file", &self.master_key_file),
-            ("http_tls_certificate", &self.http_tls_certificate),
-            ("http_tls_key", &self.http_tls_key),
-            ("tls_certificate", &self.tls_certificate),
-            ("tls_key", &self.tls_key),
-        ] {
-            if let Some(path) = &setting.value {
-                put(name, text(&path.display()), &setting.source);
-            }
-        }
         put("archive_dir", text(&self.archive_dir.value.display()), &self.archive_dir.source);
         for (name, value, source) in [
             ("max_connections", self.max_connections.value as u64, &self.max_connections.source),
@@ -721,13 +742,37 @@ mod tests {
                    archive_dir = '/a'\narchives_kept = 10\nlog = 'json'\nmaster_key_file = '/m'";
         let wanted: toml::Table = toml::from_str(all).unwrap();
         let config = layers("data_dir = '/d'", "", all).resolve().unwrap();
-        assert_eq!(config.given(), wanted);
+        // What lies in the data folder of a server that is restored is found there.
+        let carried =
+            ["http_tls_certificate", "http_tls_key", "tls_certificate", "tls_key", "master_key_file"];
+        let mut told = wanted.clone();
+        told.retain(|name, _| !carried.iter().any(|it| **it == *name));
+        assert_eq!(config.given(), told);
         let lines = config.to_string().lines().count();
         assert_eq!(lines, wanted.len() + 1, "one that is printed is left out");
         let again = layers("data_dir = '/d'", "", &config.given().to_string()).resolve().unwrap();
-        assert_eq!(again.to_string(), config.to_string());
+        assert_eq!(again.given(), told);
         let given = layers("data_dir = '/d'", "", "").resolve().unwrap().given();
         assert_eq!(given.to_string(), "mqtt_public = \"vault:8883\"\n");
+    }
+
+    #[test]
+    fn certificates_that_came_with_an_archive_are_used_where_none_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let brought = folder.path().join("brought");
+        std::fs::create_dir(&brought).unwrap();
+        for name in ["certificate.pem", "pages-certificate.pem", "pages-key.pem"] {
+            std::fs::write(brought.join(name), "x").unwrap();
+        }
+        let data_dir = format!("data_dir = '{}'", folder.path().display());
+        let config = layers(&data_dir, "", "").resolve().unwrap();
+        // A certificate without its key is none.
+        assert_eq!((config.tls_certificate.value, config.tls_key.value), (None, None));
+        assert_eq!(config.http_tls_key.value, Some(brought.join("pages-key.pem")));
+        assert!(config.http_tls.value && config.public_url.value.starts_with("https://"));
+        let named =
+            layers(&data_dir, "", "http_tls_certificate = '/c'\nhttp_tls_key = '/k'").resolve().unwrap();
+        assert_eq!(named.http_tls_key.value, Some("/k".into()));
     }
 
     #[test]
@@ -822,6 +867,8 @@ mod tests {
             ("mqtt_public = ['a:1', 'a:1']", "mqtt-public"),
             ("mqtt_public = 'a:1,a:2,a:3,a:4,a:5'", "mqtt-public"),
             ("mqtt_public = []", "mqtt-public"),
+            ("mqtt_public = '0.0.0.0:8883'", "mqtt-public"),
+            ("mqtt_public = '[::]:8883'", "mqtt-public"),
             ("public_url = 'vault'", "public-url"),
             ("tls_names = ['vault.lan', '']", "tls-name"),
             ("tls_names = ['vault.lan,nas.lan']", "tls-name"),

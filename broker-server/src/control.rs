@@ -12,7 +12,7 @@ use crate::{
 use data_encoding::HEXLOWER;
 use fleet::{
     Archives, By, Fleet, Found, KitChoice, OperatorChange, Refused,
-    record::{Actor, Scope, Secret},
+    record::{Actor, AuditAction, Scope, Secret},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -311,14 +311,20 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
         Ok(Ask::RotateAuthority { force }) => rotate(&fleet, &rollover, force).await,
         Ok(Ask::KeepArchive) => match archives.make(By::system()).await {
             Ok(kept) => {
+                note(&fleet, AuditAction::ArchiveMade, kept.name.clone()).await;
                 let path = archives.path_of(&kept).display().to_string();
                 Answer::KeptArchive { path, bytes: kept.bytes }
             }
             Err(why) => Answer::Refused(why.to_string()),
         },
         Ok(Ask::Archive { recipients, passphrase }) => {
+            let for_whom = match recipients.as_slice() {
+                [] => "by the command line, with a passphrase".to_owned(),
+                some => format!("by the command line, for {}", some.join(", ")),
+            };
             match archive::Sending::begin(&archives, recipients, passphrase).await {
                 Ok(sending) => {
+                    note(&fleet, AuditAction::ArchiveDownloaded, for_whom).await;
                     let made_at_ms = sending.made_at().0;
                     follows = Follows::Archive(Box::new(sending));
                     Answer::Archive { made_at_ms }
@@ -340,6 +346,13 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
         Follows::Nothing => Ok(()),
         Follows::Kit(file) => kit::send(file, stream).await,
         Follows::Archive(sending) => sending.send(stream).await,
+    }
+}
+
+/// Audits what was asked for by the command line; where that can't be written, the log has it.
+async fn note(fleet: &Fleet, action: AuditAction, detail: String) {
+    if let Err(refused) = fleet.note_of_archive(action, detail.clone(), By::system()).await {
+        tracing::warn!(action = action.code(), detail, %refused, "an archive was made, which could not be audited");
     }
 }
 
@@ -381,7 +394,9 @@ pub(crate) async fn put(stream: &mut BufReader<UnixStream>, ask: &Ask) -> io::Re
     }
     stream.get_mut().write_all(&bytes).await?;
     let mut line = String::new();
-    stream.read_line(&mut line).await?;
+    if stream.read_line(&mut line).await? == 0 {
+        return Err(io::Error::other("the server ended while it was asked: see its log, and ask again"));
+    }
     Ok(serde_json::from_str(&line)?)
 }
 

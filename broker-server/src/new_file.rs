@@ -6,6 +6,9 @@ use std::{io::ErrorKind, path::Path};
 
 /// Begins it; one that is there, and may not be replaced, is named together with what to do.
 pub(crate) fn begin(path: &Path, replaces: bool) -> anyhow::Result<Draft> {
+    if path == Path::new("-") {
+        anyhow::bail!("a file is written, and not to the standard output: give a name");
+    }
     match Draft::begin(path, replaces) {
         Err(why) if why.kind() == ErrorKind::AlreadyExists => {
             anyhow::bail!("{} is there already: give another name, or --force to replace it", path.display())

@@ -26,7 +26,8 @@ pub fn run(options: &cli::Salvage) -> anyhow::Result<ExitCode> {
     match fleet::salvage(&from, &options.to, driver) {
         Ok(salvaged) => {
             out::print(if options.json { as_json(&salvaged) } else { in_words(&options.to, &salvaged) })?;
-            Ok(if salvaged.damage.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(SOMETHING_MISSING) })
+            let is_whole = salvaged.damage.is_whole() && has_authority(&salvaged);
+            Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(SOMETHING_MISSING) })
         }
         Err(why) => {
             if options.json {
@@ -41,12 +42,13 @@ pub fn run(options: &cli::Salvage) -> anyhow::Result<ExitCode> {
 }
 
 fn as_json(salvaged: &Salvaged) -> String {
-    let Salvaged { damage, rows, incarnation, parts } = salvaged;
+    let Salvaged { damage, rows, incarnation, parts, succession } = salvaged;
     let told = json!({
         "is_whole": damage.is_whole(),
         "rows": rows,
         "incarnation": incarnation.0,
         "parts": parts,
+        "succeeded_by": succession.as_ref().map(|it| it.incarnation.0),
         "mended_pages": damage.mended_pages,
         "is_earlier": damage.is_earlier,
         "left_out": damage.left_out,
@@ -55,6 +57,10 @@ fn as_json(salvaged: &Salvaged) -> String {
         "tables": damage.tables,
     });
     format!("{told}\n")
+}
+
+fn has_authority(salvaged: &Salvaged) -> bool {
+    ["tls/ca.pem", "tls/ca.key"].iter().all(|part| salvaged.parts.contains(part))
 }
 
 /// How much of a table is missing.
@@ -120,10 +126,14 @@ fn in_words(to: &Path, salvaged: &Salvaged) -> String {
     if !hosts.is_empty() {
         text.push_str(&format!("hosts of which something may be missing: {}\n", hosts.join(", ")));
     }
-    if !salvaged.parts.iter().any(|part| part.starts_with("tls/")) {
+    if !has_authority(salvaged) {
         text.push_str(
-            "no authority was there (tls/ca.pem): agents trust the certificate that serve is given\n",
+            "no authority was there (tls/ca.pem and tls/ca.key), without which no agent comes back and the server does not start: \
+             take the folder tls out of an archive (\"A piece is gone\" in docs/recovery.md)\n",
         );
+    }
+    if let Some(successor) = &salvaged.succession {
+        text.push_str(&super::archive::warning(successor.incarnation));
     }
     let folder = to.display();
     let config = if salvaged.parts.contains(&"settings.toml") {

@@ -47,6 +47,11 @@ enum Fits {
     Same,
     /// Nothing is, or what nobody has been enrolled with.
     Unused,
+    /// The present one is there, and the next one, of which agents are told, is not.
+    NoNext {
+        present: Fingerprint,
+        next: Fingerprint,
+    },
     /// This one of what is written down is not there.
     Other(Fingerprint),
 }
@@ -60,6 +65,7 @@ fn judge(bound: &[Fingerprint], found: &[Fingerprint], is_used: bool) -> Fits {
         // A retirement was written down, and the server was ended before the files followed.
         [only] if found.get(1) == Some(only) => Fits::Same,
         _ if !is_used => Fits::Unused,
+        &[present, next] if found == [present] => Fits::NoNext { present, next },
         [first, ..] => Fits::Other(bound.iter().find(|it| !found.contains(it)).copied().unwrap_or(*first)),
     }
 }
@@ -85,6 +91,9 @@ fn check(reads: &impl Reads, found: &[Fingerprint], is_accepted: bool) -> Result
             bound: in_words(&bound),
             found: found.iter().map(in_words).collect::<Vec<_>>().join(", "),
         }),
+        Fits::NoNext { next, .. } if !is_accepted => {
+            Err(OpenError::NoNextAuthority { next: in_words(&next) })
+        }
         fits => Ok(fits),
     }
 }
@@ -98,6 +107,7 @@ pub(crate) fn locks_out(
     let fits = found.map(|found| check(reads, found, is_accepted)).transpose()?;
     match fits {
         Some(Fits::Same | Fits::Unused) => Ok(0),
+        Some(Fits::NoNext { present, .. }) => Ok(lacking(reads, &present)?),
         Some(Fits::Other(_)) | None => Ok(reads.keys(&LINKS, &Span::ALL, usize::MAX)?.len()),
     }
 }
@@ -112,9 +122,19 @@ pub(crate) fn bind(op: &mut Op<'_, '_>, found: &[Vec<u8>], is_accepted: bool) ->
         return Ok(());
     }
     store(op, found)?;
-    if let Fits::Other(bound) = fits {
-        let found = fingerprints.iter().map(in_words).collect::<Vec<_>>().join(", ");
-        let detail = format!("{found} instead of {}: every host has to be enrolled again", in_words(&bound));
+    let accepted = match fits {
+        Fits::Other(bound) => {
+            let found = fingerprints.iter().map(in_words).collect::<Vec<_>>().join(", ");
+            Some(format!("{found} instead of {}: every host has to be enrolled again", in_words(&bound)))
+        }
+        Fits::NoNext { present, next } => Some(format!(
+            "the next one, {}, is given up; hosts that are not known to trust the present one: {}",
+            in_words(&next),
+            lacking(op.tx, &present)?
+        )),
+        Fits::Same | Fits::Unused => None,
+    };
+    if let Some(detail) = accepted {
         tracing::warn!(detail, "another authority was accepted");
         audit::note(
             &mut op.as_by(&By::system()),
@@ -229,7 +249,12 @@ mod tests {
             ("the next was made, not written down", &[a], &[a, b], Fits::Same),
             ("the present is retired, its files are left", &[b], &[a, b], Fits::Same),
             ("another one", &[a], &[c], Fits::Other(a)),
-            ("the next is lost, with which machines were enrolled", &[a, b], &[a], Fits::Other(b)),
+            (
+                "the next is lost, of which agents were told",
+                &[a, b],
+                &[a],
+                Fits::NoNext { present: a, next: b },
+            ),
             ("the present is lost", &[a, b], &[b], Fits::Other(a)),
             ("another next", &[a, b], &[a, c], Fits::Other(b)),
         ];

@@ -23,8 +23,12 @@ impl Draft {
     /// Begins. When the target is there and may not be replaced, that is [`ErrorKind::AlreadyExists`].
     pub fn begin(target: &Path, replaces: bool) -> io::Result<Self> {
         let name = target.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
-        if !replaces && fs::symlink_metadata(target).is_ok() {
-            return Err(ErrorKind::AlreadyExists.into());
+        match fs::symlink_metadata(target) {
+            Ok(there) if !there.is_file() => {
+                return Err(io::Error::other("what is there is no regular file"));
+            }
+            Ok(_) if !replaces => return Err(ErrorKind::AlreadyExists.into()),
+            _ => {}
         }
         let mut draft = name.to_owned();
         draft.push(format!(".{}{ENDING}", std::process::id()));

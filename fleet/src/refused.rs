@@ -600,8 +600,9 @@ pub enum OpenError {
     },
     /// A piece of the server is gone, and others are there.
     #[error(
-        "{missing} is missing, but {found} is there, and neither is worth anything without the other: restore it from \
-         your backup of the data folder; or, to begin a new server, move away what is in the folder"
+        "{missing} is missing, but {found} is there, and neither is worth anything without the other. It is in each archive of the \
+         server: see \"A piece is gone\" in docs/recovery.md, or restore the archive as a whole (holdfast-server restore). A master \
+         key that lies elsewhere is named with --master-key-file"
     )]
     Missing {
         /// What is not there.
@@ -638,8 +639,8 @@ pub enum OpenError {
     },
     /// The authority is gone, and the rest is there.
     #[error(
-        "{missing} is missing or empty, which enrolled agents trust, but {found} is there: restore the folder tls from your \
-         backup of the data folder; if it is lost for good, holdfast-server admin accept-authority lets the next start \
+        "{missing} is missing or empty, which enrolled agents trust, but {found} is there: take the folder tls out of an archive of \
+         the server (\"A piece is gone\" in docs/recovery.md); if it is lost for good, holdfast-server admin accept-authority lets the next start \
          make a new one, and then every host has to be enrolled again"
     )]
     NoAuthority {
@@ -647,6 +648,16 @@ pub enum OpenError {
         missing: PathBuf,
         /// What is.
         found: PathBuf,
+    },
+    /// The present authority is there, and the next one is not.
+    #[error(
+        "the next authority is missing (tls/next.pem and tls/next.key, SHA-256 {next}), which agents are told to trust beside the \
+         present one: take the whole folder tls out of a newer archive; or, to give it up, run holdfast-server admin \
+         accept-authority and start again: agents that trust the present one come back by themselves"
+    )]
+    NoNextAuthority {
+        /// The next one, in hexadecimal.
+        next: String,
     },
     /// It is another authority than the one that enrolled agents trust.
     #[error(
@@ -662,8 +673,7 @@ pub enum OpenError {
     },
     /// The data file holds nothing.
     #[error(
-        "{path} is empty, so it has been cut: restore it from your backup of the data folder; or, to begin a new \
-         server, move away what is in the folder"
+        "{path} is empty, so it has been cut: restore an archive of the server into another folder (holdfast-server restore)"
     )]
     Empty {
         /// The file that is empty.

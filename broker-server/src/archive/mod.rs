@@ -9,10 +9,14 @@ mod send;
 
 pub use backup::run as backup;
 pub use restore::run as restore;
-pub(crate) use restore::where_to_start;
+pub(crate) use restore::{warning, where_to_start};
 pub(crate) use send::Sending;
 
-use crate::{config::Config, own_pieces::OwnPieces, tasks::Beat};
+use crate::{
+    config::{Config, Source},
+    own_pieces::OwnPieces,
+    tasks::Beat,
+};
 use fleet::{ArchiveFolder, Archives, By, Fleet, Found, NoArchive};
 use parts::parts;
 use std::{sync::Arc, time::Duration};
@@ -24,7 +28,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The archives that a server with these settings makes of itself.
 pub(crate) fn of_server(config: &Config, fleet: &Fleet, own_pieces: &Arc<OwnPieces>) -> Archives {
-    let folder = ArchiveFolder { path: config.archive_dir.value.clone(), keep: config.archives_kept.value };
+    let folder = ArchiveFolder {
+        path: config.archive_dir.value.clone(),
+        keep: config.archives_kept.value,
+        makes: config.archive_dir.source == Source::Default,
+    };
     let (config, own_pieces) = (config.clone(), Arc::clone(own_pieces));
     let parts = move || {
         // Pieces that the next start would refuse are worth nothing in an archive.

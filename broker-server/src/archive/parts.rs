@@ -12,9 +12,15 @@ pub(super) fn parts(config: &Config) -> Result<Vec<ArchivePart>, String> {
         Err(why) => Err(format!("{}: {why}", path.display())),
     };
     let mut parts = Vec::new();
-    if let (Some(certificate), Some(key)) = (&config.tls_certificate.value, &config.tls_key.value) {
-        parts.push(read("brought/certificate.pem", certificate)?);
-        parts.push(read("brought/key.pem", key)?);
+    for (name, setting) in [
+        ("brought/certificate.pem", &config.tls_certificate),
+        ("brought/key.pem", &config.tls_key),
+        ("brought/pages-certificate.pem", &config.http_tls_certificate),
+        ("brought/pages-key.pem", &config.http_tls_key),
+    ] {
+        if let Some(path) = &setting.value {
+            parts.push(read(name, path)?);
+        }
     }
     let data_dir = &config.data_dir.value;
     for name in ["tls/ca.pem", "tls/ca.key"] {

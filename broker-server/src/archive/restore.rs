@@ -35,6 +35,7 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
         told["data_dir"] = data_dir.display().to_string().into();
         told["restored_incarnation"] = restored.incarnation.0.into();
         told["parts"] = restored.parts.clone().into();
+        told["succeeded_by"] = restored.succession.as_ref().map(|it| it.incarnation.0).into();
         return Ok(out::line(told)?);
     }
     Ok(out::print(done(data_dir, &restored))?)
@@ -106,6 +107,14 @@ pub(crate) fn where_to_start<'a>(addresses: impl Iterator<Item = &'a str>) -> St
     }
 }
 
+/// What a person has to know of a server that stood still and is made anew.
+pub(crate) fn warning(incarnation: Incarnation) -> String {
+    format!(
+        "WARNING: this server stood still, for another one, incarnation {incarnation}, has its place. Once this one is started, \
+         agents obey it and leave that one, and what that one was told since is lost\n"
+    )
+}
+
 /// What was done, and what is to be done next.
 fn done(data_dir: &Path, restored: &Restored) -> String {
     let about = &restored.about;
@@ -123,15 +132,17 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
     text.push_str(&format!("    holdfast-server serve{config} --data-dir {folder}\n\n"));
     if has("settings.toml") {
         text.push_str(
-            "settings.toml has the settings that were in force; files that they name are not in the archive, but for those \
-             below.\n",
+            "settings.toml has the settings that were in force; look through it for folders and addresses of the other machine.\n",
         );
     }
-    if has("brought/certificate.pem") {
+    if has("brought/certificate.pem") || has("brought/pages-certificate.pem") {
         text.push_str(&format!(
-            "The certificate that was brought, and its key, are in {folder}/brought: name them with --tls-certificate and \
-             --tls-key.\n"
+            "Certificates that were brought, and their keys, are in {folder}/brought, and are used from there unless others are \
+             named.\n"
         ));
+    }
+    if let Some(successor) = &restored.succession {
+        text.push_str(&warning(successor.incarnation));
     }
     text.push_str(&format!(
         "The master key is {folder}/master.key. If another one was handed over to the server, with --master-key-file, it is \

@@ -71,6 +71,7 @@ fn next_steps(url: Option<&str>) -> String {
         "\nThis is its token, shown this once. On the machine of the standby, with NEWDIR the folder whose recipient was given:\n\n    \
          (umask 077; cat > NEWDIR/standby/token)    # the token, Enter, Ctrl-D\n    \
          holdfast-server serve --follow {follow} --data-dir NEWDIR --mqtt-public ADDRESS:8883\n\n\
+         Where the server's pages show its own certificate, add --follow-authority FILE, a copy of its tls/ca.pem.\n\
          ADDRESS is where agents would find that machine: name it on this server, too, with --mqtt-public, behind its own.\n"
     );
     if url.is_none() {

@@ -160,7 +160,7 @@ impl StandbyFolder {
 
     /// The archives.
     pub(super) fn archives(&self) -> ArchiveFolder {
-        ArchiveFolder { path: self.path.join("archives"), keep: ARCHIVES_KEPT }
+        ArchiveFolder { path: self.path.join("archives"), keep: ARCHIVES_KEPT, makes: false }
     }
 
     /// Gives what came its name, and removes what is damaged and those that are too many.

@@ -16,7 +16,7 @@ use std::{fmt::Write as _, sync::Arc};
 pub(super) fn router(follower: Arc<Follower>) -> Router {
     Router::new()
         .route("/", get(page))
-        .route("/healthz", get(async || Json(json!({"status": "ok"}))))
+        .route("/healthz", get(async || Json(json!({"status": "ok", "standby": true}))))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .fallback(async || {

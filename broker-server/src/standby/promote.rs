@@ -152,7 +152,7 @@ fn is_promoted(data_dir: &Path) -> anyhow::Result<bool> {
 /// What is where the server that is followed was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum There {
-    /// Nobody, or a proxy that finds it gone.
+    /// Nobody, a proxy that finds it gone, or a standby.
     Nobody,
     /// A Holdfast server.
     Server,
@@ -174,8 +174,11 @@ async fn there(following: &Following, within: Duration) -> anyhow::Result<There>
                 let body = axum::body::to_bytes(Body::new(answer.into_body()), MOST_ANSWER_BYTES);
                 match tokio::time::timeout(within, body).await {
                     Err(_) => There::Hangs,
-                    Ok(body) if body.as_ref().is_ok_and(|body| is_health(body)) => There::Server,
-                    Ok(_) => There::Other("a page that is not a Holdfast server's".to_owned()),
+                    Ok(body) => match body.ok().and_then(|body| who(&body)) {
+                        Some(is_standby) if is_standby => There::Nobody,
+                        Some(_) => There::Server,
+                        None => There::Other("a page that is not a Holdfast server's".to_owned()),
+                    },
                 }
             }
             status => There::Other(format!("HTTP {status}")),
@@ -189,9 +192,11 @@ async fn there(following: &Following, within: Duration) -> anyhow::Result<There>
     })
 }
 
-/// Whether a Holdfast server answers so when it is asked for `/healthz`.
-fn is_health(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|told| told["status"] == "ok")
+/// Whether it is a standby, this one perhaps, to which the address leads by now, or a server that answers so when it is asked
+/// for `/healthz`; `None` = neither.
+fn who(body: &[u8]) -> Option<bool> {
+    let told = serde_json::from_slice::<serde_json::Value>(body).ok()?;
+    (told["status"] == "ok").then(|| told["standby"] == true)
 }
 
 /// Has a standby that runs end, and takes its right to work in the folder.
@@ -336,6 +341,8 @@ mod tests {
         let other = |what: &str| There::Other(what.to_owned());
         for (says, is_there) in [
             (Says::Bytes(http("200 OK", br#"{"status":"ok"}"#)), There::Server),
+            // The address leads here already, as one that moves along does.
+            (Says::Bytes(http("200 OK", br#"{"status":"ok","standby":true}"#)), There::Nobody),
             (Says::Bytes(http("200 OK", b"{}")), other("a page that is not a Holdfast server's")),
             (Says::Bytes(http("200 OK", &[b'x'; 9_000])), other("a page that is not a Holdfast server's")),
             (

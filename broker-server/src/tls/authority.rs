@@ -124,6 +124,9 @@ impl Authority {
         let signing = rustls::crypto::ring::sign::any_supported_type(&private_key(&authority.key))?;
         if fits(&CertifiedKey::new(vec![authority.certificate.clone()], signing)) {
             Ok(authority)
+        } else if role == Role::Present && is_half_retired(folder) {
+            // The key is still that of the present one: what looks half retired has lost a file.
+            Err(TlsError::Missing(folder.join("next.key")))
         } else {
             Err(TlsError::Mismatch { key: key_path, certificate: certificate_path })
         }

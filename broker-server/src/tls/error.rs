@@ -25,7 +25,7 @@ pub enum TlsError {
     },
     /// The authority can't be used.
     #[error(
-        "{0}: restore the folder tls from your backup of the data folder; if it is lost for good, holdfast-server admin \
+        "{0}: take the folder tls out of an archive of the server (\"A piece is gone\" in docs/recovery.md); if it is lost for good, holdfast-server admin \
          accept-authority lets the next start make a new one, and then every host has to be enrolled again"
     )]
     Authority(Box<TlsError>),
@@ -41,7 +41,7 @@ pub enum TlsError {
     #[error("{} can be read by others, who could then pretend to be this server: chmod 600 it", .0.display())]
     Exposed(PathBuf),
     /// A part of the authority is not there.
-    #[error("{} is missing, which enrolled agents trust: restore it from a backup", .0.display())]
+    #[error("{} is missing, which enrolled agents trust: take the folder tls out of an archive of the server (\"A piece is gone\" in docs/recovery.md)", .0.display())]
     Missing(PathBuf),
     /// The authority on disk is another one, which enrolled agents don't know.
     #[error("{} holds another authority now, which enrolled agents do not trust; it is not used", .0.display())]

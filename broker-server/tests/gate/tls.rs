@@ -145,7 +145,7 @@ fn a_torn_start_is_made_whole_and_a_lost_authority_is_not_silently_replaced() {
     );
     fs::remove_file(tls("ca.key")).unwrap();
     let error = Tls::open(options(folder.path(), &[]), now()).err().unwrap();
-    assert!(error.to_string().contains("restore it from a backup"), "{error}");
+    assert!(error.to_string().contains("out of an archive of the server"), "{error}");
     assert!(!tls("ca.key").exists());
     fs::write(tls("ca.key"), key).unwrap();
     fs::set_permissions(tls("ca.key"), Permissions::from_mode(0o600)).unwrap();

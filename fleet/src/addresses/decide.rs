@@ -8,10 +8,12 @@ use schema::limits::MAX_ADDRESSES;
 const MOVED_AFTER_MS: u64 = 3_600_000;
 
 /// The addresses that agents are given once the settings name these: first those of the settings, in their order, then
-/// those that retire. Which ones are given up for want of room: the ones that have been retiring for longest.
+/// those that retire. Which ones are given up for want of room: first those that nobody needs, of these the ones that have
+/// been retiring for longest.
 pub(super) fn merge(
     before: &[GivenAddress],
     settings: &[String],
+    is_needed: impl Fn(&str) -> bool,
     now: Timestamp,
 ) -> (Vec<GivenAddress>, Vec<String>) {
     let staying = settings.iter().take(MAX_ADDRESSES);
@@ -23,7 +25,7 @@ pub(super) fn merge(
         .map(|old| GivenAddress { retiring_since: old.retiring_since.or(Some(now)), ..old.clone() })
         .collect();
     // Those that have just been taken away come first.
-    retiring.sort_by_key(|old| std::cmp::Reverse(old.retiring_since));
+    retiring.sort_by_key(|old| std::cmp::Reverse((is_needed(&old.address), old.retiring_since)));
     let room = MAX_ADDRESSES.saturating_sub(given.len()).min(retiring.len());
     let cut = retiring.split_off(room);
     given.extend(retiring);
@@ -37,18 +39,25 @@ pub(super) fn came(came_by: &mut Vec<CameBy>, address: &str, now: Timestamp) {
     came_by.truncate(MAX_ADDRESSES);
 }
 
-/// Whether a host that has come like this would have no way that it has tried, were agents not given `address` any more.
-pub(super) fn needs(came_by: &[CameBy], address: &str, given: &[GivenAddress]) -> bool {
-    let is_given = |tried: &str| given.iter().any(|other| other.address == tried && tried != address);
-    !came_by.iter().any(|before| is_given(&before.address))
+/// Whether a host that has come like this would have no way that is known to lead here, were agents not given `address` any
+/// more: one that the settings name, and by which it has come since `address` began to retire. What retires itself, or was
+/// tried before, may lead nowhere by now.
+pub(super) fn needs(came_by: &[CameBy], address: &GivenAddress, given: &[GivenAddress]) -> bool {
+    let GivenAddress { address, retiring_since } = address;
+    let stays = |tried: &str| {
+        given.iter().any(|other| other.address == tried && tried != address && other.retiring_since.is_none())
+    };
+    let since = retiring_since.unwrap_or_default();
+    let is_last = came_by.first().is_some_and(|last| last.address == *address);
+    is_last || !came_by.iter().any(|way| way.at >= since && stays(&way.address))
 }
 
-/// Whether a host that is connected should come anew, to try an address that stays: it is here by one that retires, and
-/// has been for a while.
+/// Whether a host that is connected should come anew, to try an address that stays: it is here by one that retires, or that
+/// is not given any more, and has been for a while.
 pub(super) fn should_move(came_by: &[CameBy], given: &[GivenAddress], now: Timestamp) -> bool {
     let Some(last) = came_by.first() else { return false };
-    let retires = given.iter().any(|it| it.address == last.address && it.retiring_since.is_some());
-    retires && now.ms_since(last.at) >= MOVED_AFTER_MS
+    let stays = given.iter().any(|it| it.address == last.address && it.retiring_since.is_none());
+    !stays && now.ms_since(last.at) >= MOVED_AFTER_MS
 }
 
 #[cfg(test)]
@@ -67,20 +76,42 @@ mod tests {
     #[test]
     fn an_address_that_the_settings_name_no_more_retires_and_one_that_comes_back_stays() {
         let before = [given("old:1", None), given("older:1", Some(3))];
-        let (now_given, cut) = merge(&before, &["new:1".to_owned()], Timestamp(9));
+        let (now_given, cut) = merge(&before, &["new:1".to_owned()], |_| false, Timestamp(9));
         assert_eq!(now_given, [given("new:1", None), given("old:1", Some(9)), given("older:1", Some(3))]);
         assert!(cut.is_empty());
-        let (again, _) = merge(&now_given, &["older:1".to_owned(), "new:1".to_owned()], Timestamp(12));
+        let (again, _) =
+            merge(&now_given, &["older:1".to_owned(), "new:1".to_owned()], |_| false, Timestamp(12));
         assert_eq!(again, [given("older:1", None), given("new:1", None), given("old:1", Some(9))]);
     }
 
     #[test]
-    fn who_has_come_by_another_address_needs_none_in_particular() {
-        let all = [given("new:1", None), given("old:1", Some(5))];
-        assert!(needs(&[by("old:1", 4)], "old:1", &all));
-        assert!(!needs(&[by("old:1", 9), by("new:1", 8)], "old:1", &all));
-        assert!(needs(&[], "old:1", &all), "of one that never came nothing is known");
-        assert!(needs(&[by("elsewhere:1", 4)], "old:1", &all), "that is given to nobody");
+    fn who_has_come_since_by_an_address_that_stays_needs_none_in_particular() {
+        let all = [given("new:1", None), given("old:1", Some(5)), given("older:1", Some(3))];
+        let old = &all[1];
+        assert!(needs(&[by("old:1", 4)], old, &all));
+        assert!(!needs(&[by("new:1", 8), by("old:1", 9)], old, &all));
+        assert!(needs(&[by("old:1", 9), by("new:1", 8)], old, &all), "it is here by it");
+        assert!(needs(&[by("new:1", 4), by("old:1", 2)], old, &all), "that was before the move");
+        assert!(needs(&[by("older:1", 9), by("old:1", 4)], old, &all), "that one retires, too");
+        assert!(needs(&[], old, &all), "of one that never came nothing is known");
+        assert!(needs(&[by("elsewhere:1", 9)], old, &all), "that is given to nobody");
+    }
+
+    /// One wrong word in the settings: the only address that still works is not given up for one that worked before.
+    #[test]
+    fn an_address_that_all_came_by_last_stays_for_as_long_as_no_new_one_has_worked() {
+        let before = [given("works:1", None), given("dead:1", None)];
+        let (all, _) = merge(&before, &["wrong:1".to_owned()], |_| true, Timestamp(9));
+        let came_by = [by("works:1", 8), by("dead:1", 2)];
+        assert!(all[1..].iter().all(|retiring| needs(&came_by, retiring, &all)), "{all:?}");
+    }
+
+    #[test]
+    fn for_want_of_room_what_somebody_needs_is_given_up_last() {
+        let before: Vec<GivenAddress> =
+            (0..MAX_ADDRESSES as u64).map(|n| given(&format!("{n}:1"), Some(n))).collect();
+        let (_, cut) = merge(&before, &["new:1".to_owned()], |address| address == "0:1", Timestamp(99));
+        assert_eq!(cut, ["1:1"]);
     }
 
     #[test]
@@ -92,6 +123,7 @@ mod tests {
         assert!(
             !should_move(&[by("new:1", 0), by("old:1", 0)], &all, later) && !should_move(&[], &all, later)
         );
+        assert!(should_move(&[by("dropped:1", 10)], &all, later), "it is not even given any more");
     }
 
     fn address() -> impl Strategy<Value = String> {
@@ -108,7 +140,7 @@ mod tests {
             let mut all: Vec<GivenAddress> = Vec::new();
             for (at, named) in settings.into_iter().enumerate() {
                 let (named, now): (Vec<String>, _) = (named.into_iter().collect(), Timestamp(at as u64));
-                let (after, cut) = merge(&all, &named, now);
+                let (after, cut) = merge(&all, &named, |_| false, now);
                 let texts: Vec<&String> = after.iter().map(|it| &it.address).collect();
                 assert!(texts.iter().zip(&named).all(|(a, b)| *a == b));
                 assert!(after.len() <= MAX_ADDRESSES);
@@ -119,12 +151,13 @@ mod tests {
                 for old in &all {
                     assert!(texts.contains(&&old.address) != cut.contains(&old.address));
                 }
-                assert_eq!(merge(&after, &named, Timestamp(99)), (after.clone(), Vec::new()));
+                assert_eq!(merge(&after, &named, |_| true, Timestamp(99)), (after.clone(), Vec::new()));
                 all = after;
             }
         }
 
-        /// A host is held to need an address as long as it has come by none of the others that are given.
+        /// A host is held to need an address as long as it has come by none of the others that are given, and the one that it
+        /// came by last in any case.
         #[test]
         fn a_host_needs_at_most_one_of_the_addresses_that_it_came_by(
             steps in prop::collection::vec(address(), 0..20),
@@ -138,8 +171,9 @@ mod tests {
                 assert!(came_by.len() <= MAX_ADDRESSES);
             }
             let known = came_by.iter().filter(|it| named.contains(&it.address)).count();
-            let needed = named.iter().filter(|it| needs(&came_by, it, &all)).count();
-            assert_eq!(needed, match known { 0 => named.len(), 1 => 1, _ => 0 });
+            let needed = all.iter().filter(|it| needs(&came_by, it, &all)).count();
+            let is_here_by_one = came_by.first().is_some_and(|last| named.contains(&last.address));
+            assert_eq!(needed, match known { 0 => named.len(), 1 => 1, _ => usize::from(is_here_by_one) });
         }
     }
 }

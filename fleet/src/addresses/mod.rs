@@ -2,8 +2,8 @@
 //! that the settings name no more may be forgotten.
 //!
 //! All of them travel in the plan, and agents try them in their order. One that is taken out of the settings **retires**:
-//! it is still given, behind the others, until every enrolled host has said hello by another one that is given, or a person
-//! has it retired and has seen whom that would lose.
+//! it is still given, behind the others, until every enrolled host has said hello by one that stays since it began to retire,
+//! or a person has it retired and has seen whom that would lose.
 
 mod decide;
 
@@ -52,7 +52,17 @@ pub struct Dependent {
 /// The server starts with these settings.
 pub(crate) fn begin(op: &mut Op<'_, '_>, settings: &[String]) -> Result<(), StoreError> {
     let before = given(op.tx)?;
-    let (after, cut) = decide::merge(&before, settings, op.now);
+    let staying = |address: &String| GivenAddress { address: address.clone(), retiring_since: None };
+    let (now, named) = (op.now, settings.iter().map(staying).collect::<Vec<_>>());
+    let mut needed = Vec::new();
+    for old in before.iter().filter(|old| !settings.contains(&old.address)) {
+        let retiring = GivenAddress { retiring_since: old.retiring_since.or(Some(now)), ..old.clone() };
+        if dependent(op.tx, &retiring, &named)? > 0 {
+            needed.push(old.address.clone());
+        }
+    }
+    let is_needed = |address: &str| needed.iter().any(|it| it == address);
+    let (after, cut) = decide::merge(&before, settings, is_needed, now);
     for address in cut {
         tracing::warn!(address, "agents are not given this address any more: there are too many that retire");
         forgotten(op, format!("{address}: too many retire"))?;
@@ -101,7 +111,11 @@ fn forgotten(op: &mut Op<'_, '_>, detail: String) -> Result<(), StoreError> {
 }
 
 /// How many enrolled hosts need an address.
-fn dependent(reads: &impl Reads, address: &str, given: &[GivenAddress]) -> Result<usize, StoreError> {
+fn dependent(
+    reads: &impl Reads,
+    address: &GivenAddress,
+    given: &[GivenAddress],
+) -> Result<usize, StoreError> {
     let mut hosts = 0;
     for host in reads.keys(&LINKS, &Span::ALL, usize::MAX)? {
         let arrivals = reads.get(&ARRIVALS, &host)?.unwrap_or_default();
@@ -114,7 +128,7 @@ fn dependent(reads: &impl Reads, address: &str, given: &[GivenAddress]) -> Resul
 fn unneeded(reads: &impl Reads) -> Result<Option<String>, StoreError> {
     let given = given(reads)?;
     for it in given.iter().filter(|it| it.retiring_since.is_some()) {
-        if dependent(reads, &it.address, &given)? == 0 {
+        if dependent(reads, it, &given)? == 0 {
             return Ok(Some(it.address.clone()));
         }
     }
@@ -158,7 +172,7 @@ pub(crate) fn uses(reads: &impl Reads, entries: &[RosterEntry]) -> Result<Vec<Ad
         let is_last =
             |arrivals: &Arrivals| arrivals.came_by.first().is_some_and(|last| last.address == *address);
         let (hosts, _) = dependents_of(&arrivals, entries, is_last);
-        let needs = |arrivals: &Arrivals| decide::needs(&arrivals.came_by, address, &all);
+        let needs = |arrivals: &Arrivals| decide::needs(&arrivals.came_by, it, &all);
         let (dependent, listed) = dependents_of(&arrivals, entries, needs);
         uses.push(AddressUse { given: it.clone(), hosts, dependent, listed });
     }
@@ -171,12 +185,12 @@ impl Fleet {
     pub async fn retire_address(&self, address: String, is_forced: bool, by: By) -> Result<(), Refused> {
         self.write(by, move |op| {
             let before = given(op.tx)?;
-            let known = before.iter().find(|it| it.address == address);
-            if known.is_none_or(|it| it.retiring_since.is_none()) {
+            let known = before.iter().find(|it| it.address == address && it.retiring_since.is_some());
+            let Some(known) = known else {
                 let why = "only an address that agents are given and that --mqtt-public names no more can be retired";
                 return Err(Refused::invalid("address", why));
-            }
-            let lost = dependent(op.tx, &address, &before)?;
+            };
+            let lost = dependent(op.tx, known, &before)?;
             if lost > 0 && !is_forced {
                 return Err(Refused::WouldLose { hosts: lost });
             }
@@ -196,15 +210,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Hosts that are here by an address that retires, and have been for so long that they may be asked to come anew, by
+    /// Hosts that are here by an address that retires, or is not given any more, and have been for so long that they may be asked to come anew, by
     /// one that stays. None of them has an open job.
     pub fn hosts_to_move(&self) -> Result<Vec<HostId>, StoreError> {
         let (view, context) = (self.view()?, self.context());
         let given = given(&view)?;
         let (mut hosts, now) = (Vec::new(), context.now());
-        if given.iter().all(|it| it.retiring_since.is_none()) {
-            return Ok(hosts);
-        }
         for entry in context.roster.entries().iter().flat_map(|entries| entries.iter()) {
             let arrivals = view.get(&ARRIVALS, &entry.host.id)?.unwrap_or_default();
             let is_idle = entry.presence.online && entry.summary.open_jobs == 0;

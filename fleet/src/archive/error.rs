@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// The names of what may lie beside the rows, each of which is written at a restore under the same name.
-pub const ARCHIVE_PARTS: [&str; 8] = [
+pub const ARCHIVE_PARTS: [&str; 10] = [
     "master.key",
     "tls/ca.pem",
     "tls/ca.key",
@@ -13,6 +13,8 @@ pub const ARCHIVE_PARTS: [&str; 8] = [
     "tls/next.key",
     "brought/certificate.pem",
     "brought/key.pem",
+    "brought/pages-certificate.pem",
+    "brought/pages-key.pem",
     "settings.toml",
 ];
 
@@ -85,6 +87,12 @@ pub enum ArchiveError {
     /// The text is no recipient.
     #[error("{0:?} is no age recipient: one begins with age1, and age-keygen prints it as \"public key\"")]
     Recipient(String),
+    /// The text is what opens archives, and belongs nowhere but to who opens them.
+    #[error(
+        "that is the secret identity, which stays with you: give the recipient, which begins with age1 and which age-keygen prints as \
+         \"public key\". It has been given to this server now, so make another one"
+    )]
+    Secret,
     /// The text holds no identity.
     #[error("the identity file holds no age identity: one is a line that begins with AGE-SECRET-KEY-1")]
     Identity,

@@ -5,7 +5,9 @@ use super::key::{ArchiveKey, ArchiveOpener, DrawnIdentity};
 use super::read::{Contents, look_through};
 use super::write::Archiving;
 use crate::draft::Draft;
+use crate::units::DAY_MS;
 use schema::Timestamp;
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -21,8 +23,10 @@ const ASIDE: &str = "for-a-standby";
 pub struct ArchiveFolder {
     /// The folder.
     pub path: PathBuf,
-    /// So many stay, the newest ones; at least one.
+    /// So many stay, the newest ones, and beside them the newest one of each of so many days; at least one.
     pub keep: usize,
+    /// Whether it is made where it is not there. One that somebody has named may be on a disk that is not mounted.
+    pub makes: bool,
 }
 
 /// An archive in the folder.
@@ -61,13 +65,22 @@ fn instant(name: &str) -> Option<Timestamp> {
     u64::try_from(at).ok().map(Timestamp)
 }
 
-/// Those that go when so many are to stay: the oldest, and before them what a clock has dated that was ahead of `now`.
+/// Those that go when so many are to stay: the newest ones, and the newest of each of as many days, so that those which are made
+/// by hand in an hour do not push out the nights. What a clock has dated that was ahead of `now` goes first.
 fn beyond(kept: &[Kept], keep: usize, now: Timestamp) -> Vec<&Kept> {
+    let keep = keep.max(1);
     let mut kept: Vec<_> = kept.iter().collect();
-    kept.sort_by_key(|kept| (kept.at <= now, kept.at));
-    let many = kept.len().saturating_sub(keep.max(1));
-    kept.truncate(many);
-    kept
+    kept.sort_by_key(|kept| std::cmp::Reverse((kept.at <= now, kept.at)));
+    let mut days = BTreeSet::new();
+    let mut goes = Vec::new();
+    for (at, kept) in kept.into_iter().enumerate() {
+        let is_of_another_day = kept.at <= now && days.len() < keep && days.insert(kept.at.0 / DAY_MS);
+        if at >= keep && !is_of_another_day {
+            goes.push(kept);
+        }
+    }
+    goes.reverse();
+    goes
 }
 
 /// Opens what was written, and reads it to its end.
@@ -79,6 +92,15 @@ pub(super) fn check(draft: &Draft, opener: &ArchiveOpener) -> Result<Contents, A
 impl ArchiveFolder {
     fn failed<'a>(path: &'a Path) -> impl FnOnce(io::Error) -> ArchiveError + 'a {
         |why| ArchiveError::File { path: path.to_owned(), why }
+    }
+
+    fn be_there(&self) -> Result<(), ArchiveError> {
+        if !self.makes && !self.path.exists() {
+            let why = "it is not there: mount its disk, or make the folder";
+            return Err(Self::failed(&self.path)(io::Error::new(ErrorKind::NotFound, why)));
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        made.map_err(Self::failed(&self.path))
     }
 
     /// The archives in it, newest first; none when the folder is not there.
@@ -138,8 +160,7 @@ impl ArchiveFolder {
 
     /// Makes an archive of now for whoever asks, which is not kept. Whoever gets it looks it through. Blocks.
     pub fn make_aside(&self, archiving: Archiving, key: &ArchiveKey) -> Result<MadeAside, ArchiveError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-        made.map_err(Self::failed(&self.path))?;
+        self.be_there()?;
         self.remove_drafts_of(|target| target == ASIDE)?;
         let path = self.path.join(ASIDE);
         let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
@@ -152,8 +173,7 @@ impl ArchiveFolder {
     /// Makes an archive, looks it through, and removes those that are too many. One at a time; blocks. What fails leaves
     /// nothing behind, and all others as they were.
     pub fn make(&self, archiving: Archiving, key: &ArchiveKey) -> Result<Kept, ArchiveError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-        made.map_err(Self::failed(&self.path))?;
+        self.be_there()?;
         self.remove_drafts()?;
         let at = archiving.made_at();
         let name = archive_name(at);
@@ -215,5 +235,28 @@ mod tests {
         assert_eq!((gone(5, 9), gone(3, 9)), (vec![], vec!["4", "3"]));
         assert_eq!((gone(0, 9), gone(9, 9)), (vec!["4", "3", "2", "1"], vec![]));
         assert_eq!(gone(2, 7), ["1", "0", "4"], "a clock was ahead when two were made");
+    }
+
+    #[test]
+    fn those_of_an_hour_do_not_push_out_the_nights() {
+        let of =
+            |day: u64, n: u64| Kept { name: format!("{day}.{n}"), at: Timestamp(day * DAY_MS + n), bytes: 1 };
+        let nights = (10..20).map(|day| of(day, 1));
+        let kept: Vec<_> = nights.chain((2..12).map(|n| of(19, n))).collect();
+        let gone = beyond(&kept, 3, Timestamp(20 * DAY_MS));
+        let stays = kept.iter().filter(|kept| !gone.contains(kept)).map(|kept| kept.name.as_str());
+        // The newest three, and the newest of each of three days.
+        assert_eq!(stays.collect::<Vec<_>>(), ["17.1", "18.1", "19.9", "19.10", "19.11"]);
+    }
+
+    #[test]
+    fn a_folder_that_somebody_has_named_is_not_made() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("mnt/nas/archives");
+        let named = ArchiveFolder { path: path.clone(), keep: 7, makes: false };
+        let why = named.be_there().unwrap_err().to_string();
+        assert!(why.contains("mount its disk") && !path.exists(), "{why}");
+        ArchiveFolder { makes: true, ..named.clone() }.be_there().unwrap();
+        named.be_there().unwrap();
     }
 }

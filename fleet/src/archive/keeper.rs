@@ -188,6 +188,9 @@ impl Archives {
         let state = self.state();
         let since = key.as_ref().map(|key| key.changed_at);
         let (_, judged) = judge(self.fleet.now(), since, state.kept.iter().map(|kept| kept.at));
+        // What has failed is not about to be there.
+        let has_failed = judged == ArchiveState::Begun && state.failed.is_some();
+        let judged = if has_failed { ArchiveState::Late } else { judged };
         Ok(ArchiveStatus {
             key,
             kept: state.kept.clone(),

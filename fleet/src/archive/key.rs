@@ -90,7 +90,10 @@ pub fn check_recipient(text: &str) -> Result<(), ArchiveError> {
 }
 
 fn recipient(text: &str) -> Result<age::x25519::Recipient, ArchiveError> {
-    text.parse().map_err(|_| ArchiveError::Recipient(text.to_owned()))
+    text.parse().map_err(|_| match text.trim().to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
+        true => ArchiveError::Secret,
+        false => ArchiveError::Recipient(text.to_owned()),
+    })
 }
 
 impl ArchiveKey {

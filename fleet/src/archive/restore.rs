@@ -13,13 +13,14 @@ use crate::incarnation;
 use crate::op::Op;
 use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE, RESTORE_FILE, STANDBY_FOLDER, leave, remove};
 use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, META_PREDECESSOR, META_TRUSTED, Meta};
-use crate::record::{AuditAction, AuditTarget, Fingerprint, Predecessor, TrustedAuthority};
+use crate::record::{AuditAction, AuditTarget, Fingerprint, Predecessor, Succession, TrustedAuthority};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::seal::{Binding, MasterKey};
 use crate::settings::{Driver, Settings};
 use crate::standby_row;
 use crate::store::{Import, META, SESSIONS, Span, StoredRow as _, TableKey as _};
+use crate::succession;
 use crate::units::DAY_MS;
 use schema::{Incarnation, Timestamp};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
@@ -38,6 +39,8 @@ pub struct Restored {
     pub incarnation: Incarnation,
     /// What was written beside the data file.
     pub parts: Vec<&'static str>,
+    /// Who has had the place of the server of the archive, which stood still.
+    pub succession: Option<Succession>,
 }
 
 /// What a standby knows when it becomes the server.
@@ -321,9 +324,10 @@ fn write(
     let Writing { import, parts, .. } = writing;
     let settings = Settings::of_nobody(vec![found.about.mqtt_address.clone()]);
     let context = crate::context::Context::new(driver, settings, master);
-    let mut incarnation = Incarnation::ZERO;
+    let (mut incarnation, mut succession) = (Incarnation::ZERO, None);
     import.end(|tx| {
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+        succession = succession::of(op.tx)?;
         incarnation = incarnation::begin_anew(&mut op, Timestamp(found.about.made_at_ms), wish.above, false)?;
         if let Some(Promotion { predecessor, recipient }) = promotion {
             op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(predecessor.clone()))?;
@@ -336,7 +340,7 @@ fn write(
         Ok::<_, OpenError>(())
     })?;
     sync_folder(data_dir)?;
-    Ok(Restored { about: found.about.clone(), rows: found.rows, incarnation, parts })
+    Ok(Restored { about: found.about.clone(), rows: found.rows, incarnation, parts, succession })
 }
 
 /// What the audit says: which span of time is lost.

@@ -141,7 +141,7 @@ async fn whoever_has_the_identity_of_a_recipient_opens_it_and_nobody_else() {
     let fleet = server(&folder.path().join("data")).await;
     let (own, other) = (age::x25519::Identity::generate(), age::x25519::Identity::generate());
     let key = ArchiveKey::Recipients(vec![own.to_public().to_string()]);
-    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 2 };
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 2, makes: true };
     let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();
     let with = |identity: &age::x25519::Identity| {
         use age::secrecy::ExposeSecret as _;
@@ -252,7 +252,7 @@ async fn a_restore_that_was_torn_does_not_serve_and_the_next_one_begins_anew() {
 async fn archives_are_of_one_instant_while_others_write_and_only_whole_ones_count() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = server(&folder.path().join("data")).await;
-    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3 };
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3, makes: true };
     let (stop, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let writing = tokio::spawn({
         let (fleet, stop, writes) = (fleet.clone(), stop.clone(), writes.clone());
@@ -334,7 +334,7 @@ async fn an_archive_that_was_overtaken_is_none_and_the_next_one_is_made_of_the_f
     let aside = fleet.begin_archive_aside(moment, parts(), "0.0.1").unwrap();
     fleet.store().give_up_moment();
     assert!(matches!(aside.write(&key, Vec::new()), Err(ArchiveError::Overtaken)));
-    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3 };
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3, makes: true };
     let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();
     assert_eq!(place.list().unwrap(), [kept]);
     fleet.shutdown().await;
@@ -367,7 +367,7 @@ async fn an_authority_that_no_archive_has_makes_one_due() {
     let hands = Arc::clone(&clock);
     let driver = Driver { now: Arc::new(move || Timestamp(hands.load(Ordering::Relaxed))), ..driver() };
     let fleet = Fleet::in_memory(Settings::for_tests(), driver).unwrap();
-    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9 };
+    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9, makes: true };
     let archives = Arc::new(Archives::new(fleet.clone(), kept, Arc::new(|| Ok(parts())), "0.0.1"));
     let recipient = DrawnIdentity::draw().recipient();
     archives.set_key(ArchiveKey::Recipients(vec![recipient]), By::system()).await.unwrap();

@@ -11,12 +11,13 @@ use crate::data_folder::make_data_folder;
 use crate::incarnation;
 use crate::op::Op;
 use crate::pieces::{DATA_FILE, KEY_FILE, Pieces, RESTORE_FILE, leave, remove};
-use crate::record::{AuditAction, AuditTarget};
+use crate::record::{AuditAction, AuditTarget, Succession};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::seal::MasterKey;
 use crate::settings::{Driver, Settings};
 use crate::store::{AUDIT, Import, Order, PageFile, Reads, SESSIONS, Span, check, is_in_use};
+use crate::succession;
 use schema::{Incarnation, Timestamp};
 use std::fs;
 use std::io::ErrorKind;
@@ -35,6 +36,8 @@ pub struct Salvaged {
     pub incarnation: Incarnation,
     /// What was written beside the data file.
     pub parts: Vec<&'static str>,
+    /// Who has had the place of the damaged one, which stood still.
+    pub succession: Option<Succession>,
 }
 
 /// Why nothing is salvaged; one sentence.
@@ -44,6 +47,9 @@ pub enum SalvageError {
     /// A server runs on it.
     #[error("{} is in use: stop the server first", .0.display())]
     InUse(PathBuf),
+    /// The new folder would be in the damaged one.
+    #[error("{} is in the damaged folder, which stays as it is: give one beside it", .0.display())]
+    Inside(PathBuf),
     /// Nothing of it can be read.
     #[error("nothing of {} can be read: restore an archive of the server (holdfast-server restore)", .0.display())]
     Nothing(PathBuf),
@@ -74,6 +80,9 @@ pub fn salvage(from: &Pieces, data_dir: &Path, driver: Driver) -> Result<Salvage
     }
     let master = MasterKey::read(&from.key_path(), from.key_file.is_some())?;
     let parts = parts(from)?;
+    if data_dir.starts_with(&from.data_dir) {
+        return Err(SalvageError::Inside(data_dir.to_owned()));
+    }
     if is_in_use(&file) {
         return Err(SalvageError::InUse(file));
     }
@@ -123,12 +132,13 @@ fn write(
     let (mut damage, known) = fill(pages, &survey(pages), &mut import)?;
     put_file(&data_dir.join(KEY_FILE), &master.text())?;
     let context = Context::new(driver, Settings::of_nobody(Vec::new()), master);
-    let mut incarnation = Incarnation::ZERO;
+    let (mut incarnation, mut succession) = (Incarnation::ZERO, None);
     import.end(|tx| {
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
         let rebuilt = rebuild(&mut op, &known)?;
         tell(&mut damage, &known, rebuilt, op.tx)?;
         let known_until = last_word(op.tx)?.unwrap_or(op.now).min(op.now);
+        succession = succession::of(op.tx)?;
         incarnation = incarnation::begin_anew(&mut op, known_until, Incarnation::ZERO, true)?;
         op.tx.remove_all(&SESSIONS, &Span::ALL)?;
         let detail = detail(file, &damage, incarnation);
@@ -142,7 +152,7 @@ fn write(
     sync_folder(data_dir)?;
     // What a start would look through, before anybody relies on it.
     let rows = check(&made, |_| Ok(()))?;
-    Ok(Salvaged { damage, rows, incarnation, parts: written })
+    Ok(Salvaged { damage, rows, incarnation, parts: written, succession })
 }
 
 /// When the audit was written to last: what came later may be lost.

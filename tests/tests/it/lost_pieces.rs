@@ -88,28 +88,34 @@ fn a_lost_piece_is_named_and_nothing_is_made_in_its_place() {
         fs::remove_dir_all(&data).expect("the data folder goes");
         copy_all(&kept, &data);
     };
-    let restore = "restore it from your backup of the data folder";
+    let restore = "It is in each archive of the server";
     for (lost, words) in [
         ("holdfast.redb", [restore, "holdfast.redb is missing, but", "master.key is there"]),
         ("master.key", [restore, "master.key is missing, but", "holdfast.redb is there"]),
-        ("tls/ca.pem", ["restore the folder tls", "ca.pem is missing", "admin accept-authority"]),
-        ("tls/ca.key", ["restore the folder tls", "ca.key is missing", "admin accept-authority"]),
+        (
+            "tls/ca.pem",
+            ["take the folder tls out of an archive", "ca.pem is missing", "admin accept-authority"],
+        ),
+        (
+            "tls/ca.key",
+            ["take the folder tls out of an archive", "ca.key is missing", "admin accept-authority"],
+        ),
     ] {
         fs::remove_file(data.join(lost)).expect("a piece");
         refused(&data, &words);
         back();
     }
     fs::remove_dir_all(data.join("tls")).expect("the authority");
-    refused(&data, &["restore the folder tls", "enrolled again"]);
+    refused(&data, &["take the folder tls out of an archive", "enrolled again"]);
     fs::remove_file(data.join("master.key")).expect("the key");
     fs::remove_file(data.join("holdfast.redb")).expect("the data");
     back();
     // Cut to nothing, and a whole file that holds nothing.
     fs::write(data.join("holdfast.redb"), "").expect("an empty file");
-    refused(&data, &["holdfast.redb is empty", restore]);
+    refused(&data, &["holdfast.redb is empty", "restore an archive of the server"]);
     // The mark of a first start that was torn is no licence for what it did not make.
     fs::write(data.join("first-start"), "The first start makes its files.\n").expect("a mark");
-    refused(&data, &["holdfast.redb is empty", restore]);
+    refused(&data, &["holdfast.redb is empty", "restore an archive of the server"]);
     fs::remove_file(data.join("first-start")).expect("the mark");
     drop(redb::Database::create(data.join("holdfast.redb")).expect("another database"));
     refused_by(&["check"], &data, &["is damaged: restore an archive", "it holds no data of a server"]);
@@ -169,7 +175,7 @@ fn another_authority_is_refused_until_a_person_accepts_it() {
         ("ca.key", "junk", "private key"),
     ] {
         fs::write(data.join("tls").join(file), bytes).expect("a broken authority");
-        refused(&data, &[words, "restore the folder tls", "admin accept-authority"]);
+        refused(&data, &[words, "take the folder tls out of an archive", "admin accept-authority"]);
         let _ = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
         let _ = holdfast(&["check"], &data).expect_success("a check");
         server.start_again();
