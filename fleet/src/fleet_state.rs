@@ -15,7 +15,7 @@ use crate::record::{
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
 use crate::reunion::{self, Reunion, SupersededHost};
-use crate::roster::{self, Entries};
+use crate::roster::Entries;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
     PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SOUNDNESS, SOURCE_JOBS,
@@ -74,12 +74,12 @@ impl FleetState {
         page: &Page,
         most_hosts: usize,
     ) -> Result<Paged<IncidentView>, StoreError> {
-        incidents::list(&self.view, &|host| self.name_of(host), state, page, most_hosts)
+        incidents::list(&self.view, &|host| self.host_row(host), state, page, most_hosts)
     }
 
     /// An incident with at most so many hosts; `None` = there is none of this id.
     pub fn incident(&self, id: IncidentId, most_hosts: usize) -> Result<Option<IncidentView>, StoreError> {
-        incidents::one(&self.view, &|host| self.name_of(host), id, most_hosts)
+        incidents::one(&self.view, &|host| self.host_row(host), id, most_hosts)
     }
 
     /// The ids of all incidents that are open.
@@ -91,10 +91,6 @@ impl FleetState {
     /// many of them somebody lets rest.
     pub fn incident_counts(&self) -> Result<([u32; 2], u32), StoreError> {
         incidents::standing_counts(&self.view)
-    }
-
-    fn name_of(&self, host: HostId) -> Option<String> {
-        roster::name_of(&self.entries, host)
     }
 
     /// How each host stands, as far as incidents go.
@@ -112,10 +108,13 @@ impl FleetState {
     }
 
     /// How many hosts stand how.
-    pub fn fleet_counts(&self) -> FleetCounts {
-        let mut counts = FleetCounts::default();
-        self.entries.iter().for_each(|entry| counts.count(&status::row(entry, self.now)));
-        counts
+    pub fn fleet_counts(&self) -> Result<FleetCounts, StoreError> {
+        let (mut counts, groups) = (FleetCounts::default(), self.cause_groups()?);
+        for entry in self.entries.iter() {
+            let row = status::row(entry, self.now);
+            counts.count(&row, groups.in_need(&row));
+        }
+        Ok(counts)
     }
 
     /// The last restore of this server, and which hosts have come back since; `None` = there was none.
@@ -201,12 +200,12 @@ impl FleetState {
 
     /// A host's schedules, by name.
     pub fn schedules(&self, host: HostId) -> Result<Vec<ScheduleView>, StoreError> {
-        Ok(schedule::of_host(&self.view, host)?.into_iter().map(ScheduleView::from).collect())
+        Ok(schedule::of_host(&self.view, host)?.into_iter().map(|row| ScheduleView::new(host, row)).collect())
     }
 
     /// The schedule of this name of a host; `None` = there is none. Fails when the store can't be read.
     pub fn schedule(&self, host: HostId, name: &str) -> Result<Option<ScheduleView>, StoreError> {
-        Ok(self.view.get(&SCHEDULES, &(host, name.to_owned()))?.map(ScheduleView::from))
+        Ok(self.view.get(&SCHEDULES, &(host, name.to_owned()))?.map(|row| ScheduleView::new(host, row)))
     }
 
     /// Backups that wait, by the due time that they stand for, oldest first.

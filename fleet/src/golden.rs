@@ -122,6 +122,8 @@ fn enums(written: &mut Written) {
         Cause::Certificate => Cause::Certificate,
         Cause::ServerDisk => Cause::ServerDisk,
         Cause::ArchiveLate => Cause::ArchiveLate,
+        Cause::NoSchedule => Cause::NoSchedule,
+        Cause::CredentialsRefused { .. } => Cause::CredentialsRefused { class: Class::Auth },
     });
     each!(written, Severity {
         Severity::Warning => Severity::Warning,
@@ -396,7 +398,10 @@ fn rows(written: &mut Written) {
         },
     );
     let origins = vec![Origin { hostname: text("old"), tag: text("etc") }];
-    written.add("Group", &Group { name: text("etc"), keep: keep(), origins, ..Group::default() });
+    written.add(
+        "Group",
+        &Group { name: text("etc"), keep: keep(), origins, by_hand_days: 7, ..Group::default() },
+    );
 }
 
 #[test]

@@ -27,6 +27,7 @@
 //! wakes up by nothing but its driver's ticks. Queues are bounded: who writes faster than the disk waits; a host's outbox refuses
 //! ([`Refused::QueueFull`]); who listens to changes and lags is told so.
 
+mod access;
 mod access_row;
 mod accounts;
 mod addresses;

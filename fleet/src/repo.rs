@@ -308,6 +308,7 @@ fn save(
     }
     after.own_check_counts();
     write(op.tx, host, &after)?;
+    hosts::shown_in_incidents(op.tx, host)?;
     if let Some(point) = point(before, &after) {
         add_point(op, host, &point)?;
     }

@@ -1,7 +1,8 @@
 //! What lists of hosts are made of, decoded and kept in memory as it was last committed: a list of ten thousand hosts
 //! reads no row. The writer brings it up to date after each commit, before anybody is answered.
 
-use crate::credentials::storage_of_host;
+use crate::access::Access;
+use crate::credentials::{readable_row_of, storage_of_row};
 use crate::judged::Judged;
 use crate::maintenance::{overdue_at, settings};
 use crate::proof::ProofClock;
@@ -22,6 +23,8 @@ pub(crate) struct RosterEntry {
     pub(crate) summary: Arc<Summary>,
     /// Which storage its repository is on, where others may be on it, too.
     pub(crate) storage: Option<Arc<str>>,
+    /// What is known of its way there.
+    pub(crate) access: Access,
     /// When its repository will not have been checked for too long.
     pub(crate) check_overdue_at: Option<Timestamp>,
     /// When its proofs will be too old.
@@ -36,7 +39,11 @@ impl RosterEntry {
         let Some(host) = reads.get(&HOSTS, &id)? else { return Ok(None) };
         let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
         let summary = reads.get(&SUMMARIES, &id)?.unwrap_or_default();
-        let repo = reads.get(&REPOS, &id)?.map(|repo| repo.as_shown());
+        let repo = reads.get(&REPOS, &id)?;
+        let credentials = readable_row_of(reads, id)?;
+        let access = Access::new(repo.as_ref(), credentials.as_ref(), host.facts.as_ref());
+        let storage = credentials.as_ref().and_then(storage_of_row);
+        let repo = repo.map(|repo| repo.as_shown());
         let since = repo.and_then(|repo| repo.check.map(|check| check.at).or(repo.repo_at));
         let settings = match settings::of(timezone, reads, id) {
             Ok(settings) => Some(settings),
@@ -49,8 +56,7 @@ impl RosterEntry {
         let proof = settings.map(|settings| ProofClock::new(&summary, &settings)).unwrap_or_default();
         let (host, presence, summary) = (Arc::new(host), Arc::new(presence), Arc::new(summary));
         let (proof, judged) = (Arc::new(proof), Arc::default());
-        let storage = storage_of_host(reads, id)?;
-        Ok(Some(Self { host, presence, summary, storage, check_overdue_at, proof, judged }))
+        Ok(Some(Self { host, presence, summary, storage, access, check_overdue_at, proof, judged }))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::record::{
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
+use crate::schedule::sum_up;
 use crate::store::{GROUPS, HISTORY, HOST_NAMES, HOSTS, PRESENCES, REPO_HOSTS, REPOS, Tx};
 use crate::units::DAY_MS;
 use schema::{Class, CommandSeq, Epoch, HostId, InstallationId, JobId, RepoId, Timestamp};
@@ -115,6 +116,7 @@ fn add_host(tx: &mut Tx<'_>, number: u64, now: Timestamp) -> Result<(), StoreErr
         includes: vec!["/etc".to_owned(), "/home".to_owned(), "/srv".to_owned()],
         keep: Retention { daily: 14, weekly: 8, monthly: 12, ..Retention::default() },
         retry_max: 12,
+        by_hand_days: 2,
         ..Group::default()
     };
     let repo = RepoId(std::array::from_fn(|place| mixed(number).to_be_bytes()[place % 8]));
@@ -140,6 +142,7 @@ fn add_host(tx: &mut Tx<'_>, number: u64, now: Timestamp) -> Result<(), StoreErr
     }
     change_summary(tx, id, |summary| {
         summary.take_group(None, &group);
+        sum_up(summary, id, &[], std::slice::from_ref(&group));
         summary.take_repo(&state);
         summary.has_repo_credentials = true;
     })

@@ -1,5 +1,6 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
+use crate::access::Access;
 use crate::judged::AsOf;
 use crate::proof::{self, ProofClock};
 use crate::record::{Ended, GroupSummary, Hold, Host, JobState, Summary, WireProblem};
@@ -19,7 +20,7 @@ pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
 pub(crate) struct Standing {
     pub(crate) status: Status,
     pub(crate) reason: Reason,
-    /// Every group has a good and recent backup, whatever happens right now.
+    /// See [`HostStanding::protected`].
     pub(crate) protected: bool,
     /// The backup that it comes from, where one did not end well.
     pub(crate) from: Option<Ended>,
@@ -59,10 +60,18 @@ impl Worst {
 
 /// Judges a host.
 pub(crate) fn judge(entry: &RosterEntry, now: &AsOf) -> Standing {
-    let RosterEntry { host, presence, summary, storage: _, check_overdue_at, proof, judged: _ } = entry;
-    let mut worst = judge_backups(host, summary, now);
+    let RosterEntry { host, presence, summary, storage: _, access, check_overdue_at, proof, judged: _ } =
+        entry;
+    let mut worst = judge_backups(host, summary, access, now);
     let backups = worst.status;
+    let refused = access.refused(summary);
+    let clock_off = presence.clock_off_since.zip(presence.clock_ahead_ms);
+    let is_planned = summary.unplanned.as_ref().is_none_or(|(_, what)| !what.is_of_backups());
     let protected = backups == Status::Ok
+        && is_planned
+        && summary.has_repo_credentials
+        && refused.is_none()
+        && clock_off.is_none()
         && summary.damaged_at.is_none()
         && summary.replaced.is_none()
         && summary.groups.iter().all(|group| group.proof.failed.is_none());
@@ -116,12 +125,16 @@ pub(crate) fn judge(entry: &RosterEntry, now: &AsOf) -> Standing {
             worst.consider(Status::Warning, Reason::Held { group: group.name.clone(), hold, since });
         }
     }
-    if let (Some(since), Some(ahead_ms)) = (presence.clock_off_since, presence.clock_ahead_ms) {
+    if let Some((since, ahead_ms)) = clock_off {
         worst.consider(Status::Warning, Reason::Clock { ahead_ms, since });
     }
     // Why the next backup can't happen comes before what was wrong with the last one.
-    if !summary.has_repo_credentials && backups != Status::New && worst.status >= Status::Stale {
-        worst = Worst::new(Status::Warning, Reason::NoCredentials);
+    if backups != Status::New && worst.status >= Status::Stale {
+        if !summary.has_repo_credentials {
+            worst.because(Status::Warning, Reason::NoCredentials);
+        } else if let Some((since, class)) = refused {
+            worst.because(Status::Warning, Reason::CredentialsRefused { class, since });
+        }
     }
     if let Some(since) = summary.replaced {
         worst.consider(Status::Failed, Reason::Replaced { since });
@@ -153,10 +166,11 @@ fn consider_proof(worst: &mut Worst, summary: &Summary, clock: &ProofClock, now:
     }
 }
 
-fn judge_backups(host: &Host, summary: &Summary, now: &AsOf) -> Worst {
+fn judge_backups(host: &Host, summary: &Summary, access: &Access, now: &AsOf) -> Worst {
     let groups = &summary.groups;
     let several = groups.len() > 1;
-    let judged = groups.iter().map(|group| judge_group(group, several.then(|| group.name.clone()), now));
+    let judged =
+        groups.iter().map(|group| judge_group(group, several.then(|| group.name.clone()), access, now));
     let worst = judged.min_by_key(|judged| judged.status);
     match worst.filter(|_| groups.iter().any(|group| group.last.is_some())) {
         Some(worst) => worst,
@@ -168,12 +182,19 @@ fn judge_backups(host: &Host, summary: &Summary, now: &AsOf) -> Worst {
 }
 
 /// How the backups of a source group stand; `group` is its name, where there are several.
-fn judge_group(summary: &GroupSummary, group: Option<String>, now: &AsOf) -> Worst {
+fn judge_group(summary: &GroupSummary, group: Option<String>, access: &Access, now: &AsOf) -> Worst {
     let Some(last) = &summary.last else {
         return Worst::new(Status::Warning, Reason::Never { group });
     };
     let class = last.class;
     let from_last = |status, reason| Worst { status, reason, from: Some(*last) };
+    let good_at = summary.last_good.map(|(_, at)| at);
+    let old_after_ms = summary.old_after_ms.unwrap_or(OLD_AFTER_MS);
+    let is_old = || good_at.is_some_and(|at| now.is_after(at.plus_ms(old_after_ms)));
+    if let Some(at) = access.mended_at(last).filter(|_| last.state == JobState::Failed) {
+        let status = if is_old() { Status::Stale } else { Status::Warning };
+        return from_last(status, Reason::Mended { group, class, at });
+    }
     match last.state {
         JobState::Lost => return from_last(Status::Failed, Reason::Lost { group }),
         JobState::Failed => return from_last(Status::Failed, Reason::Failed { group, class }),
@@ -187,16 +208,19 @@ fn judge_group(summary: &GroupSummary, group: Option<String>, now: &AsOf) -> Wor
     if let Some(since) = summary.loss_since {
         return Worst::new(Status::Warning, Reason::Loss { group, since });
     }
-    let good_at = summary.last_good.map(|(_, at)| at);
-    let old_after_ms = summary.old_after_ms.unwrap_or(OLD_AFTER_MS);
-    if let Some(good_at) = good_at.filter(|at| now.is_after(at.plus_ms(old_after_ms))) {
-        return Worst::new(Status::Stale, Reason::Old { group, good_at });
+    let is_planned = summary.old_after_ms.is_some();
+    if let Some(good_at) = good_at.filter(|_| is_old()) {
+        let reason = if is_planned { Reason::Old { group, good_at } } else { Reason::NoSchedule { group } };
+        return Worst::new(Status::Stale, reason);
     }
     if last.state == JobState::Warning && !summary.is_accepted {
         return from_last(Status::Warning, Reason::Lacking { group, class });
     }
     if good_at.is_none() {
         return Worst::new(Status::Warning, Reason::NoSnapshot { group });
+    }
+    if !is_planned {
+        return Worst::new(Status::Warning, Reason::NoSchedule { group });
     }
     Worst::new(Status::Ok, Reason::Ok)
 }
@@ -244,7 +268,7 @@ mod tests {
     use super::*;
     use crate::record::{
         Actor, BackupsHeld, GroupProof, Job, JobWhat, Machine, Presence, Proof, ProofFailure, Quarantine,
-        Twin,
+        Twin, Unplanned,
     };
     use proptest::option;
     use proptest::prelude::*;
@@ -284,6 +308,7 @@ mod tests {
             presence: presence.clone().into(),
             summary: summary.clone().into(),
             storage: None,
+            access: Access::default(),
             check_overdue_at: overdue_at,
             proof: Arc::default(),
             judged: Arc::default(),
@@ -312,6 +337,7 @@ mod tests {
                 at: ago(hours),
             }),
             last_good: good_hours.map(|hours| (JobId([1; 16]), ago(hours))),
+            old_after_ms: Some(OLD_AFTER_MS),
             ..GroupSummary::default()
         }
     }
@@ -584,8 +610,150 @@ mod tests {
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
         let summary = Summary { groups: vec![good], has_repo_credentials: false, ..known() };
         let standing = judge(&host(), &online(), &summary, NOW);
-        assert_eq!((standing.status, standing.protected), (Status::Warning, true));
+        assert_eq!((standing.status, standing.protected), (Status::Warning, false));
         assert_eq!(standing.reason, Reason::NoCredentials);
+    }
+
+    /// Each of these alone keeps a host whose backups are good and recent from being protected.
+    #[test]
+    fn protected_needs_a_schedule_credentials_that_are_not_refused_a_clock_and_each_group() {
+        let good = || group("etc", JobState::Succeeded, None, 1, Some(1));
+        type Change = fn(&mut GroupSummary, &mut Summary, &mut Presence, &mut Access);
+        let untested = Reason::TestFailed { class: Some(Class::Network) };
+        let refused = |class, hours| Reason::CredentialsRefused { class, since: ago(hours) };
+        let unplanned = |what| Reason::Unplanned { what, since: ago(3) };
+        let cron = || Unplanned::Cron { schedule: "nightly".to_owned() };
+        let maintenance = || Unplanned::MaintenanceCron { text: "x".to_owned() };
+        let table: Vec<(&str, Change, Status, Reason, bool)> = vec![
+            ("all is well", |_, _, _, _| {}, Status::Ok, Reason::Ok, true),
+            (
+                "no schedule that is on, and no word of a person",
+                |group, _, _, _| group.old_after_ms = None,
+                Status::Warning,
+                Reason::NoSchedule { group: None },
+                false,
+            ),
+            (
+                "and two days later that is as bad as any backup that is too old",
+                |group, _, _, _| {
+                    group.old_after_ms = None;
+                    group.last_good = group.last_good.map(|(job, _)| (job, ago(49)));
+                },
+                Status::Stale,
+                Reason::NoSchedule { group: None },
+                false,
+            ),
+            (
+                "a schedule that can't be kept",
+                |_, summary, _, _| {
+                    summary.unplanned = Some((ago(3), Unplanned::Cron { schedule: "nightly".to_owned() }));
+                },
+                Status::Warning,
+                unplanned(cron()),
+                false,
+            ),
+            (
+                "maintenance that can't be kept is no backup",
+                |_, summary, _, _| {
+                    summary.unplanned = Some((ago(3), Unplanned::MaintenanceCron { text: "x".to_owned() }));
+                },
+                Status::Warning,
+                unplanned(maintenance()),
+                true,
+            ),
+            (
+                "its credentials were refused at their last test",
+                |_, summary, _, _| summary.test_failed = Some((ago(0), Some(Class::Auth))),
+                Status::Warning,
+                refused(Class::Auth, 0),
+                false,
+            ),
+            (
+                "a good backup has shown since that they are taken",
+                |_, summary, _, _| summary.test_failed = Some((ago(2), Some(Class::Auth))),
+                Status::Ok,
+                Reason::Ok,
+                true,
+            ),
+            (
+                "that the storage was away says nothing of them",
+                |_, summary, _, _| summary.test_failed = Some((ago(0), Some(Class::Network))),
+                Status::Ok,
+                untested,
+                true,
+            ),
+            (
+                "its agent does not take them",
+                |_, _, _, access| access.not_taken_since = Some(ago(9)),
+                Status::Warning,
+                refused(Class::Policy, 9),
+                false,
+            ),
+            (
+                "its clock is off by hours",
+                |_, _, presence, _| {
+                    (presence.clock_off_since, presence.clock_ahead_ms) = (Some(ago(5)), Some(9_000_000));
+                },
+                Status::Warning,
+                Reason::Clock { ahead_ms: 9_000_000, since: ago(5) },
+                false,
+            ),
+        ];
+        for (what, change, status, reason, protected) in table {
+            let (mut one, mut presence, mut access) = (good(), online(), Access::default());
+            let mut summary = known();
+            change(&mut one, &mut summary, &mut presence, &mut access);
+            summary.groups = vec![one];
+            let entry = RosterEntry { access, ..entry(&host(), &presence, &summary, None) };
+            let standing = super::judge(&entry, &AsOf::new(NOW));
+            assert_eq!(
+                (standing.status, &standing.reason, standing.protected),
+                (status, &reason, protected),
+                "{what}"
+            );
+            // Beside a group that is all right it is the same.
+            let name = |reason: &Reason| match reason {
+                Reason::NoSchedule { .. } => Reason::NoSchedule { group: Some("etc".to_owned()) },
+                other => other.clone(),
+            };
+            summary.groups.insert(0, GroupSummary { name: "srv".to_owned(), ..good() });
+            let entry = RosterEntry { summary: summary.into(), ..entry };
+            let standing = super::judge(&entry, &AsOf::new(NOW));
+            assert_eq!(
+                (standing.status, standing.reason, standing.protected),
+                (status, name(&reason), protected),
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_mended_waits_for_a_good_backup() {
+        let failed = |class, good_hours| group("etc", JobState::Failed, Some(class), 3, good_hours);
+        let judged = |group: GroupSummary, access| {
+            let summary = Summary { groups: vec![group], ..known() };
+            let entry = RosterEntry { access, ..entry(&host(), &online(), &summary, None) };
+            super::judge(&entry, &AsOf::new(NOW))
+        };
+        let reached = Access { reached_at: Some(ago(1)), ..Access::default() };
+        let mended = Reason::Mended { group: None, class: Some(Class::Network), at: ago(1) };
+        let standing = judged(failed(Class::Network, Some(20)), reached);
+        assert_eq!(
+            (standing.status, &standing.reason, standing.protected),
+            (Status::Warning, &mended, false)
+        );
+        assert!(standing.from.is_some(), "it says of which backup");
+        let standing = judged(failed(Class::Network, Some(60)), reached);
+        assert_eq!(
+            (standing.status, &standing.reason),
+            (Status::Stale, &mended),
+            "and the age of the last good one counts"
+        );
+        let before = Access { reached_at: Some(ago(4)), ..Access::default() };
+        assert_eq!(judged(failed(Class::Network, Some(20)), before).status, Status::Failed);
+        assert_eq!(judged(failed(Class::Hook, Some(20)), reached).status, Status::Failed);
+        let good = group("etc", JobState::Succeeded, None, 0, Some(0));
+        assert_eq!(judged(good, reached).status, Status::Ok, "until there is one");
     }
 
     #[test]
@@ -635,7 +803,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_credentials_test_after_the_last_good_backup_is_told_and_the_host_stays_ok() {
+    fn a_failed_credentials_test_after_the_last_good_backup_that_says_nothing_of_them_is_told() {
         let judged = |hours, class| {
             let good = group("etc", JobState::Succeeded, None, 5, Some(5));
             let test_failed = Some((ago(hours), class));
@@ -644,7 +812,7 @@ mod tests {
             assert!(standing.protected);
             (standing.status, standing.reason)
         };
-        let class = Some(Class::Auth);
+        let class = Some(Class::Network);
         assert_eq!(judged(1, class), (Status::Ok, Reason::TestFailed { class }));
         assert_eq!(judged(1, None), (Status::Ok, Reason::TestFailed { class: None }));
         assert_eq!(judged(6, class), (Status::Ok, Reason::Ok), "a good backup came after it");

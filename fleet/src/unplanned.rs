@@ -9,7 +9,7 @@ use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::op::Op;
-use crate::record::{AuditAction, Every, Unplanned};
+use crate::record::{AuditAction, Every, UNREADABLE_SCHEDULES, Unplanned};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
@@ -50,7 +50,7 @@ fn look(reads: &impl Reads, host: HostId) -> Result<Option<Unplanned>, StoreErro
     let unreadable = |what: &str| Ok(Some(Unplanned::Unreadable { what: what.to_owned() }));
     let rows = match schedule::of_host(reads, host) {
         Ok(rows) => rows,
-        Err(StoreError::Row { .. }) => return unreadable("schedules"),
+        Err(StoreError::Row { .. }) => return unreadable(UNREADABLE_SCHEDULES),
         Err(error) => return Err(error),
     };
     for row in rows.into_iter().filter(|row| row.schedule.enabled) {

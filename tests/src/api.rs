@@ -218,21 +218,21 @@ impl Api {
     /// Makes a source group.
     #[track_caller]
     pub fn add_group(&self, host: &str, name: &str, includes: &[&str]) {
-        let body = json!({ "name": name, "includes": includes });
+        let body = json!({ "name": name, "includes": includes, "by_hand_days": 2 });
         let _ = self.post(&format!("/api/hosts/{host}/groups"), Some(&body)).expect(201);
     }
 
     /// Makes a source group with retention rules (`{"last": 3}`).
     #[track_caller]
     pub fn add_group_keeping(&self, host: &str, name: &str, includes: &[&str], keep: &Value) {
-        let body = json!({ "name": name, "includes": includes, "keep": keep });
+        let body = json!({ "name": name, "includes": includes, "keep": keep, "by_hand_days": 2 });
         let _ = self.post(&format!("/api/hosts/{host}/groups"), Some(&body)).expect(201);
     }
 
     /// Gives a source group retention rules.
     #[track_caller]
     pub fn set_keep(&self, host: &str, name: &str, includes: &[&str], keep: &Value) {
-        let body = json!({ "includes": includes, "keep": keep });
+        let body = json!({ "includes": includes, "keep": keep, "by_hand_days": 2 });
         let answer = self.put(&format!("/api/hosts/{host}/groups/{name}"), &body);
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
@@ -247,7 +247,10 @@ impl Api {
     /// Lets a source group save something else.
     #[track_caller]
     pub fn set_includes(&self, host: &str, name: &str, includes: &[&str]) {
-        let answer = self.put(&format!("/api/hosts/{host}/groups/{name}"), &json!({ "includes": includes }));
+        let answer = self.put(
+            &format!("/api/hosts/{host}/groups/{name}"),
+            &json!({ "includes": includes, "by_hand_days": 2 }),
+        );
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 

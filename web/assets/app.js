@@ -88,6 +88,11 @@
   document.addEventListener("htmx:after:swap", () => {
     open(false);
     if (broken) show(true);
+    // Where the reader is stands in the address: a search, too.
+    const here = document.querySelector("[data-address]");
+    if (here && here.dataset.address !== location.pathname + location.search) {
+      history.replaceState(history.state, "", here.dataset.address);
+    }
     for (const list of document.querySelectorAll("[data-most]")) {
       while (list.children.length > Number(list.dataset.most)) list.lastElementChild.remove();
     }

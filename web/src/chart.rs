@@ -21,13 +21,14 @@ pub(crate) struct LargeDay {
     pub(crate) text: String,
 }
 
-const VERDICTS: [(Day, &str, &str); 6] = [
+const VERDICTS: [(Day, &str, &str); 7] = [
     (Day::Ok, "day-ok", "backed up"),
     (Day::Warning, "day-warn", "with warnings"),
     (Day::Failed, "day-fail", "failed"),
     (Day::Missed, "day-missed", "missed"),
     (Day::None, "day-none", "without a backup due"),
     (Day::Running, "day-run", "running"),
+    (Day::Before, "day-before", "before it was enrolled"),
 ];
 
 /// What a day shows, as (class, words).
@@ -61,6 +62,8 @@ pub(crate) fn strip(days: &[Day]) -> Strip {
                 // The dot stands in the middle of its cell.
                 Day::None => write!(path, "M{}.5 8h2v2h-2z", x + 1),
                 Day::Running => write!(path, "M{x} 12h5v6h-5zM{x} 6h5v2h-5z"),
+                // Nothing is drawn of what is not counted.
+                Day::Before => Ok(()),
             };
         }
         (!path.is_empty()).then_some((*class, path))
@@ -82,6 +85,7 @@ pub(crate) fn large(days: &[(Day, String)]) -> Vec<LargeDay> {
                 Day::Missed => format!("M{x}.6 .6h20.8v46.8h-20.8z"),
                 Day::None => format!("M{} 21h6v6h-6z", x + 8),
                 Day::Running => format!("M{x} 32h22v16h-22zM{x} 18h22v6h-22z"),
+                Day::Before => String::new(),
             };
             LargeDay { class, path, text: format!("{date}: {words}") }
         })

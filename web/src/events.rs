@@ -64,7 +64,8 @@ fn topics_of(what: &Changed) -> Vec<String> {
         }
         Changed::Pending(host) => vec!["pending".to_owned(), format!("host/{host}"), "fleet".to_owned()],
         Changed::Credentials(host) => vec![format!("credentials/{host}"), format!("host/{host}")],
-        Changed::Incident(_) => vec!["incidents".to_owned()],
+        // A host that stands differently by time alone is told by this only.
+        Changed::Incident(_) => vec!["incidents".to_owned(), "hosts".to_owned()],
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
         Changed::Kits => vec!["kits".to_owned()],

@@ -8,8 +8,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use fleet::record::Severity;
 use fleet::{
-    AddressUse, ArchiveState, ArchiveStatus, AuthorityUse, FleetState, Found, HostFilter, HostRow, Kits,
-    ProofStatus, Scrub, Standby, Status,
+    AddressUse, ArchiveState, ArchiveStatus, AuthorityUse, CauseGroups, FleetCounts, FleetState, Found,
+    HostFilter, HostRow, Kits, ProofStatus, Scrub, Standby, Status,
 };
 use schema::Timestamp;
 use std::fmt::Write as _;
@@ -28,6 +28,7 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
     let broker = (ctx.app.settings.broker)();
     let server = &ctx.app.settings.server;
     let mut families = of_hosts(&rows);
+    families.push(of_protection(&rows, &state.cause_groups()?));
     families.extend(of_broker(&broker.figures));
     families.extend(of_tasks(&(ctx.app.settings.tasks)()));
     families.extend(of_kits(&state.kits()?));
@@ -313,7 +314,8 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
         (
             "holdfast_host_protected",
             "gauge",
-            "Whether every source group has a good and recent backup.",
+            "Whether the host is protected: each source group scheduled (or by hand) with a good, whole and recent backup, \
+             credentials that are not refused, and a clock that is right.",
             each(&|row| Some(f64::from(u8::from(row.protected)))),
         ),
         (
@@ -371,6 +373,27 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
             each(&|row| Some(f64::from(row.open_jobs))),
         ),
     ]
+}
+
+/// All hosts in four parts that add up.
+fn of_protection(rows: &[HostRow], groups: &CauseGroups) -> Family<'static> {
+    let mut counts = FleetCounts::default();
+    rows.iter().for_each(|row| counts.count(row, groups.in_need(row)));
+    let parts = [
+        (true, false, counts.protected - counts.protected_in_need),
+        (true, true, counts.protected_in_need),
+        (false, false, counts.unprotected() - counts.unprotected_in_need),
+        (false, true, counts.unprotected_in_need),
+    ];
+    let part = |(protected, in_need, hosts)| {
+        (format!("protected=\"{protected}\",needs_attention=\"{in_need}\""), f64::from(hosts))
+    };
+    (
+        "holdfast_hosts_protection",
+        "gauge",
+        "Hosts by whether they are protected, and whether they need attention that nobody has acknowledged: all add up.",
+        parts.map(part).to_vec(),
+    )
 }
 
 fn escaped(value: &str) -> String {

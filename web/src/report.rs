@@ -42,8 +42,9 @@ impl Report {
         let (mut counts, mut proofs) = (FleetCounts::default(), [0; ProofStatus::ALL.len()]);
         let mut causes: Vec<(String, u32)> = Vec::new();
         let mut hosts = Vec::with_capacity(rows.len());
+        let groups = state.cause_groups()?;
         for row in rows {
-            counts.count(&row);
+            counts.count(&row, groups.in_need(&row));
             for (count, status) in proofs.iter_mut().zip(ProofStatus::ALL) {
                 *count += u32::from(status == row.proof.status);
             }

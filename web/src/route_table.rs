@@ -405,6 +405,12 @@ fn api_hosts() -> Vec<Route> {
                 .query("label", "has this label")
                 .query_word::<words::HostStatus>("state", "has this status")
                 .query("agent", "old: has an agent that is older than this server")
+                .query(
+                    "cause",
+                    "needs attention for this very cause, and is not acknowledged: the code of its incident, with what tells \
+                     it from others, such as failed.network, lacking.source_unreadable, clock.behind, offline",
+                )
+                .query("storage", "is on this storage, as incidents name it; empty: on none that is known")
                 .paged::<HostOut>(),
         ),
         post("/api/hosts", Write, host::create).doc(

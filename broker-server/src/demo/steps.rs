@@ -27,6 +27,8 @@ use tokio::{
 
 const HOST_NAME: &str = "demo-host";
 const GROUP_NAME: &str = "files";
+/// Whoever runs the demo backs up by hand.
+const BY_HAND_DAYS: u16 = 7;
 
 /// What the demo runs.
 pub(super) struct Programs {
@@ -194,6 +196,7 @@ pub(super) async fn group(fleet: &Fleet, host: HostId, sources: &Sources) -> any
         includes: sources.includes.clone(),
         excludes: sources.excludes.clone(),
         keep: Retention { daily: 7, weekly: 4, ..Retention::default() },
+        by_hand_days: BY_HAND_DAYS,
         ..Group::default()
     };
     let known = fleet.read()?.group(host, GROUP_NAME)?;

@@ -8,7 +8,7 @@ pub(crate) mod place;
 mod row;
 
 use row::slot_key;
-pub(crate) use row::{is_outdated, is_set, row_of, storage_of_host};
+pub(crate) use row::{is_outdated, is_set, readable_row_of, row_of, storage_of_row};
 
 use crate::audit;
 use crate::change::Changed;

@@ -27,15 +27,20 @@ pub(crate) fn row_of(
     reads.get(&CREDENTIALS, &(host, slot_key(slot)))
 }
 
-/// The storage that the everyday slot leads to, where others may be on it, too.
-pub(crate) fn storage_of_host(reads: &impl Reads, host: HostId) -> Result<Option<Arc<str>>, StoreError> {
-    let row = match row_of(reads, host, Slot::Repo) {
-        Ok(row) => row,
-        // The host says that they can't be read.
-        Err(StoreError::Row { .. }) => None,
-        Err(error) => return Err(error),
-    };
-    Ok(row.and_then(|row| row.facts).and_then(|facts| storage_of(&facts.url)).map(Arc::from))
+/// The everyday slot of a host, where it can be read: where not, the host says so.
+pub(crate) fn readable_row_of(
+    reads: &impl Reads,
+    host: HostId,
+) -> Result<Option<CredentialsRow>, StoreError> {
+    match row_of(reads, host, Slot::Repo) {
+        Err(StoreError::Row { .. }) => Ok(None),
+        row => row,
+    }
+}
+
+/// The storage that a slot leads to, where others may be on it, too.
+pub(crate) fn storage_of_row(row: &CredentialsRow) -> Option<Arc<str>> {
+    row.facts.as_ref().and_then(|facts| storage_of(&facts.url)).map(Arc::from)
 }
 
 /// Whether the credentials have changed since this job was made: it says nothing of those that stand now.

@@ -28,6 +28,8 @@ use std::path::Path;
 const AGENT_FOLDER: &str = "/var/lib/holdfast-agent";
 /// The most source groups of one host.
 const MAX_GROUPS: usize = 64;
+/// The oldest that a good backup by hand may be.
+const MOST_BY_HAND_DAYS: u16 = 366;
 
 impl Fleet {
     /// Creates a source group (`old_name` is `None`), or changes the one that is called `old_name`.
@@ -82,6 +84,7 @@ impl Fleet {
             }
             soundness::groups_changed(op.tx, &record)?;
             soundness::past::group_changed(op.tx, &record, before.as_ref(), &group)?;
+            schedule::plans_changed(op.tx, host)?;
             let known = soundness::of(op.tx, host, &group.name)?;
             hosts::change_summary(op.tx, host, |summary| summary.take_sound(&group.name, &known, op.now))?;
             plan::changed(op.tx, host)?;
@@ -170,6 +173,12 @@ fn check(group: &Group) -> Result<(), Refused> {
         }
     }
     check_retention(&group.keep)?;
+    if group.by_hand_days > MOST_BY_HAND_DAYS {
+        return Err(Refused::invalid(
+            "by_hand_days",
+            format!("a backup by hand may be at most {MOST_BY_HAND_DAYS} days old"),
+        ));
+    }
     origins::check(&group.origins)?;
     spec::with_backup(group, spec::fits)?
 }
@@ -289,7 +298,7 @@ mod tests {
         assert!(check(&good).is_ok());
         assert!(check(&Group { includes: vec!["command:dump".into()], ..good.clone() }).is_ok());
         type Spoil = fn(&mut Group);
-        let cases: [(&str, Spoil); 25] = [
+        let cases: [(&str, Spoil); 26] = [
             ("includes", |group| group.includes = vec!["command:rm -rf /".into()]),
             ("includes", |group| group.includes.push("command:dump".into())),
             ("name", |group| group.name = "--all".into()),
@@ -318,6 +327,7 @@ mod tests {
             ("hooks_before", |group| group.hooks_before.push("rm -rf /".into())),
             ("keep.within", |group| group.keep.within = "1 week".into()),
             ("keep.within", |group| group.keep.within = "0d00h".into()),
+            ("by_hand_days", |group| group.by_hand_days = 367),
         ];
         for (field, spoil) in cases {
             let mut group = good.clone();

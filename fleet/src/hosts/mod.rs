@@ -2,7 +2,7 @@
 
 mod row;
 
-pub(crate) use row::{change_summary, check_name, find, seen, state_folder, target};
+pub(crate) use row::{change_summary, check_name, find, seen, shown_in_incidents, state_folder, target};
 
 use crate::audit;
 use crate::budget;

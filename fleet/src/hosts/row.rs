@@ -4,7 +4,7 @@ use crate::change::Changed;
 use crate::op::Op;
 use crate::record::{AuditTarget, Host, Summary};
 use crate::refused::{Refused, StoreError};
-use crate::store::{HOSTS, PRESENCES, Reads, SUMMARIES, Tx};
+use crate::store::{HOST_INCIDENTS, HOSTS, PRESENCES, Reads, STANDING_INCIDENTS, SUMMARIES, Span, Tx};
 use schema::{HostId, Timestamp, name};
 
 /// The host, or the refusal that says it is not there.
@@ -53,6 +53,16 @@ pub(crate) fn state_folder(
     presence.state_folder_since = fails_at;
     tx.put(&PRESENCES, &host, &presence)?;
     tx.effects.changed(Changed::Host(host));
+    Ok(())
+}
+
+/// What incidents that a host is in show of it is another thing now.
+pub(crate) fn shown_in_incidents(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    for (_, id) in tx.keys(&HOST_INCIDENTS, &Span::under(&host), usize::MAX)? {
+        if tx.has(&STANDING_INCIDENTS, &id)? {
+            tx.effects.changed(Changed::Incident(id));
+        }
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use crate::record::{Cause, Severity};
 use crate::units::{DAY_MS, MINUTE_MS};
-use crate::view::{HostStanding, Reason, Status};
+use crate::view::{HostStanding, Status};
 use schema::{Class, HostId, Timestamp};
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ fn condition(standing: &HostStanding) -> Condition {
         Status::Failed | Status::Offline | Status::Missed | Status::Stale => Severity::Critical,
         Status::Warning | Status::CheckOverdue | Status::New | Status::Unproven => Severity::Warning,
     };
-    let Some(cause) = cause_of(standing) else { return Condition::Well };
+    let Some(cause) = standing.cause() else { return Condition::Well };
     let ended_at = standing.from.map(|from| from.at);
     let since = standing.reason.since().or(ended_at).or(standing.last_good_at);
     Condition::Needs(Need {
@@ -66,44 +66,6 @@ fn condition(standing: &HostStanding) -> Condition {
         severity,
         since: since.unwrap_or(standing.host.created_at),
         is_acked: standing.acked.is_some(),
-    })
-}
-
-/// Why a host needs somebody; `None` = its reason says that it does not.
-fn cause_of(standing: &HostStanding) -> Option<Cause> {
-    let from = standing.from;
-    Some(match &standing.reason {
-        Reason::Ok | Reason::TestFailed { .. } | Reason::WentAway { .. } | Reason::Running { .. } => {
-            return None;
-        }
-        Reason::NotEnrolled => Cause::NotEnrolled,
-        Reason::NoRepository => Cause::NoRepository,
-        Reason::NoGroup => Cause::NoGroup,
-        Reason::Never { .. } => Cause::Never,
-        Reason::Lost { .. } => Cause::Lost { gone: from.and_then(|from| from.agent_gone) },
-        Reason::Failed { class, .. } => {
-            Cause::Failed { class: *class, refusal: from.and_then(|from| from.refusal) }
-        }
-        Reason::Interrupted { .. } => Cause::Interrupted,
-        Reason::Loss { .. } => Cause::Loss,
-        Reason::Old { .. } => Cause::Old,
-        Reason::Lacking { class, .. } => Cause::Lacking { class: *class },
-        Reason::NoSnapshot { .. } => Cause::NoSnapshot,
-        Reason::Missed { .. } => Cause::Missed,
-        Reason::BackupsHeld { .. } => Cause::BackupsHeld,
-        Reason::Offline { .. } => Cause::Offline,
-        Reason::StateFolder { .. } => Cause::StateFolder,
-        Reason::Wire { .. } => Cause::Wire,
-        Reason::Quarantine { .. } => Cause::Quarantine,
-        Reason::CheckOverdue { .. } => Cause::CheckOverdue,
-        Reason::Unplanned { .. } => Cause::Unplanned,
-        Reason::Held { hold, .. } => Cause::Held { hold: *hold },
-        Reason::Clock { ahead_ms, .. } => Cause::Clock { is_behind: *ahead_ms < 0 },
-        Reason::NoCredentials => Cause::NoCredentials,
-        Reason::Replaced { .. } => Cause::Replaced,
-        Reason::Damaged { .. } => Cause::Damaged,
-        Reason::ProofFailed { .. } => Cause::ProofFailed,
-        Reason::Unproven { .. } => Cause::Unproven,
     })
 }
 
@@ -122,7 +84,9 @@ pub(super) enum InCommon {
 pub(super) const fn in_common(cause: Cause) -> InCommon {
     match cause {
         Cause::Damaged | Cause::Replaced => InCommon::Storage,
-        Cause::Failed { class: Some(class), .. } | Cause::Lacking { class: Some(class) }
+        Cause::Failed { class: Some(class), .. }
+        | Cause::Lacking { class: Some(class) }
+        | Cause::CredentialsRefused { class }
             if is_of_storage(class) =>
         {
             InCommon::Storage
@@ -135,6 +99,7 @@ pub(super) const fn in_common(cause: Cause) -> InCommon {
         | Cause::Held { .. }
         | Cause::Clock { .. }
         | Cause::Unproven
+        | Cause::NoSchedule
         | Cause::Certificate
         | Cause::ServerDisk
         | Cause::ArchiveLate => InCommon::Cause,
@@ -194,7 +159,9 @@ pub(super) const fn grace_ms(cause: Cause) -> u64 {
         | Cause::BackupsHeld
         | Cause::Wire => 0,
         // Somebody is setting it up.
-        Cause::NotEnrolled | Cause::NoRepository | Cause::NoGroup | Cause::Never => DAY_MS,
+        Cause::NotEnrolled | Cause::NoRepository | Cause::NoGroup | Cause::Never | Cause::NoSchedule => {
+            DAY_MS
+        }
         _ => 5 * MINUTE_MS,
     }
 }

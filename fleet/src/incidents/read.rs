@@ -1,6 +1,6 @@
 //! Incidents as they are shown.
 
-use super::condition::{self, HostSeen, ServerNeed};
+use super::condition::{self, HostSeen, InCommon, ServerNeed, in_common};
 use super::plan::{self, Plan, Seen};
 use super::row;
 use crate::record::{Incident, Met, Severity, Subject};
@@ -8,7 +8,7 @@ use crate::refused::StoreError;
 use crate::roster::RosterEntry;
 use crate::status;
 use crate::store::{INCIDENTS, Order, Reads, Span};
-use crate::view::{CauseGroup, CauseGroups, IncidentState, IncidentView, MetHost, Page, Paged};
+use crate::view::{CauseGroup, CauseGroups, HostRow, IncidentState, IncidentView, MetHost, Page, Paged};
 use schema::{HostId, IncidentId, Timestamp};
 use std::ops::ControlFlow;
 
@@ -55,7 +55,8 @@ pub(crate) fn groups(
             }
         }
         let is_stored = known.incident.id != NONE;
-        groups.all.push(CauseGroup { incident: known.incident, is_stored, hosts });
+        let is_by_storage = in_common(known.incident.cause) == InCommon::Storage;
+        groups.all.push(CauseGroup { incident: known.incident, is_stored, is_by_storage, hosts });
     }
     Ok(groups)
 }
@@ -63,7 +64,7 @@ pub(crate) fn groups(
 /// Incidents that stand like this (`None` = those that have opened), newest first.
 pub(crate) fn list(
     reads: &impl Reads,
-    name_of: &impl Fn(HostId) -> Option<String>,
+    row_of: &impl Fn(HostId) -> Option<HostRow>,
     state: Option<IncidentState>,
     page: &Page,
     most_hosts: usize,
@@ -87,18 +88,18 @@ pub(crate) fn list(
         found.extend(Some(incident).filter(|incident| is_wanted && !was_none(incident)));
         Ok(ControlFlow::Continue(()))
     })?;
-    let items = found.into_iter().map(|incident| shown(reads, name_of, incident, most_hosts));
+    let items = found.into_iter().map(|incident| shown(reads, row_of, incident, most_hosts));
     Ok(Paged { items: items.collect::<Result<_, _>>()?, next })
 }
 
 /// One incident; `None` = there is none of this id.
 pub(crate) fn one(
     reads: &impl Reads,
-    name_of: &impl Fn(HostId) -> Option<String>,
+    row_of: &impl Fn(HostId) -> Option<HostRow>,
     id: IncidentId,
     most_hosts: usize,
 ) -> Result<Option<IncidentView>, StoreError> {
-    reads.get(&INCIDENTS, &id)?.map(|incident| shown(reads, name_of, incident, most_hosts)).transpose()
+    reads.get(&INCIDENTS, &id)?.map(|incident| shown(reads, row_of, incident, most_hosts)).transpose()
 }
 
 /// Whether it was over within its grace: it is kept for a while in case that it comes again, and stands in no list.
@@ -108,25 +109,27 @@ const fn was_none(incident: &Incident) -> bool {
 
 fn shown(
     reads: &impl Reads,
-    name_of: &impl Fn(HostId) -> Option<String>,
+    row_of: &impl Fn(HostId) -> Option<HostRow>,
     incident: Incident,
     most_hosts: usize,
 ) -> Result<IncidentView, StoreError> {
-    let (mut count, mut hosts) = (0_u32, Vec::new());
+    let (mut count, mut mended, mut hosts) = (0_u32, 0_u32, Vec::new());
     for (subject, met) in row::met(reads, incident.id)? {
         count += u32::from(met.left.is_none());
         if let Subject::Host(host) = subject
-            && let Some(name) = name_of(host)
+            && let Some(row) = row_of(host)
         {
             let Met { since, left } = met;
-            hosts.push(MetHost { host, name, since, left });
+            let mended_at = row.reason.mended_at().filter(|_| left.is_none());
+            mended += u32::from(mended_at.is_some());
+            hosts.push(MetHost { host, name: row.host.name.clone(), since, mended_at, left });
         }
     }
     // Who has it comes first.
     hosts.sort_by(|one, other| (one.left.is_some(), &one.name).cmp(&(other.left.is_some(), &other.name)));
     let left_out = u32::try_from(hosts.len().saturating_sub(most_hosts)).unwrap_or(u32::MAX);
     hosts.truncate(most_hosts);
-    Ok(IncidentView { incident, count, hosts, hosts_left_out: left_out })
+    Ok(IncidentView { incident, count, mended, hosts, hosts_left_out: left_out })
 }
 
 /// The ids of those that are open.

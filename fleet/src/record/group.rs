@@ -25,6 +25,9 @@ pub struct Group {
     pub retry_max: u16,
     /// Snapshots of other tags or host names that belong to it too: of its former names, or adopted.
     pub origins: Vec<Origin>,
+    /// A person's word that it is backed up by hand, and that a good backup may be so many days old; 0 = it is backed up by
+    /// a schedule.
+    pub by_hand_days: u16,
 }
 
 /// Whose snapshots belong to a group beside its own.

@@ -83,6 +83,13 @@ pub enum Cause {
     ServerDisk,
     /// Of the server: its newest archive is too old.
     ArchiveLate,
+    /// A source group is in no schedule that is on, and nobody has said that it is backed up by hand.
+    NoSchedule,
+    /// Its credentials are refused, by their last test or by the agent: the next backup will fail.
+    CredentialsRefused {
+        /// Why.
+        class: Class,
+    },
 }
 
 impl Cause {
@@ -119,7 +126,49 @@ impl Cause {
             Self::Certificate => "certificate",
             Self::ServerDisk => "server_disk",
             Self::ArchiveLate => "archive_late",
+            Self::NoSchedule => "no_schedule",
+            Self::CredentialsRefused { .. } => "credentials_refused",
         }
+    }
+
+    /// A word that no other cause has: [`Self::code`], and what tells it from others of that word.
+    #[must_use]
+    pub fn key(self) -> String {
+        let code = self.code();
+        let of = |class: Option<Class>| class.map_or("unknown", Class::as_str);
+        match self {
+            Self::Failed { class, refusal: None } => format!("failed.{}", of(class)),
+            Self::Failed { class, refusal: Some(refusal) } => {
+                format!("failed.{}.{}", of(class), refusal.as_str())
+            }
+            Self::Lacking { class } => format!("lacking.{}", of(class)),
+            Self::Lost { gone: Some(gone) } => format!("{code}.{}", gone.as_str()),
+            Self::Held { .. } => format!("held.{code}"),
+            Self::Clock { is_behind } => format!("{code}.{}", if is_behind { "behind" } else { "ahead" }),
+            Self::CredentialsRefused { class } => format!("{code}.{}", class.as_str()),
+            _ => code.to_owned(),
+        }
+    }
+
+    /// The cause of this [`Self::key`].
+    #[must_use]
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::all().find(|cause| cause.key() == key)
+    }
+
+    /// Each cause that there may be.
+    fn all() -> impl Iterator<Item = Self> {
+        let classes = || Class::ALL.into_iter().map(Some).chain([None]);
+        let refusals = || Refusal::ALL.into_iter().map(Some).chain([None]);
+        let failed = classes().flat_map(move |class| refusals().map(move |refusal| (class, refusal)));
+        let gone = AgentGone::ALL.into_iter().map(Some).chain([None]);
+        (failed.map(|(class, refusal)| Self::Failed { class, refusal }))
+            .chain(classes().map(|class| Self::Lacking { class }))
+            .chain(gone.map(|gone| Self::Lost { gone }))
+            .chain(Hold::ALL.map(|hold| Self::Held { hold }))
+            .chain([true, false].map(|is_behind| Self::Clock { is_behind }))
+            .chain(Class::ALL.map(|class| Self::CredentialsRefused { class }))
+            .chain(Self::samples().into_iter().filter(|cause| cause.key() == cause.code()))
     }
 
     /// Whether it is of the server itself.
@@ -161,6 +210,8 @@ impl Cause {
             Self::Certificate => Self::Certificate,
             Self::ServerDisk => Self::ServerDisk,
             Self::ArchiveLate => Self::ArchiveLate,
+            Self::NoSchedule => Self::NoSchedule,
+            Self::CredentialsRefused { .. } => Self::CredentialsRefused { class: Class::Auth },
         })
     }
 
@@ -319,4 +370,26 @@ pub struct IncidentAck {
     pub until: Timestamp,
     /// What they say to others; may be empty.
     pub note: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_a_key_of_its_own_by_which_it_is_found() {
+        let mut keys = BTreeSet::new();
+        for cause in Cause::all() {
+            if keys.insert(cause.key()) {
+                assert_eq!(Cause::from_key(&cause.key()), Some(cause));
+            }
+            assert!(cause.key().bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte)));
+        }
+        for sample in Cause::samples() {
+            assert_eq!(Cause::from_key(&sample.key()), Some(sample));
+        }
+        let different: BTreeSet<Cause> = Cause::all().collect();
+        assert_eq!(different.len(), keys.len(), "no two have one key");
+        assert_eq!(Cause::from_key("auth"), None, "of a backup that failed, or lacks something?");
+    }
 }

@@ -77,5 +77,5 @@ pub(crate) use standby::StandbyRow;
 pub use standby::{Predecessor, Succession};
 pub use summary::Ended;
 pub use summary::Unplanned;
-pub(crate) use summary::{GroupSummary, Summary};
+pub(crate) use summary::{GroupSummary, Summary, UNREADABLE_SCHEDULES};
 pub use usage::Usage;

@@ -79,6 +79,20 @@ pub struct Ended {
     pub at: Timestamp,
 }
 
+impl Unplanned {
+    /// Whether backups don't happen for it; else it is maintenance.
+    pub(crate) fn is_of_backups(&self) -> bool {
+        match self {
+            Self::TimeZone { .. } | Self::Cron { .. } | Self::Group { .. } => true,
+            Self::Unreadable { what } => what == UNREADABLE_SCHEDULES,
+            Self::MaintenanceTimeZone { .. } | Self::MaintenanceCron { .. } => false,
+        }
+    }
+}
+
+/// What is said of schedules that can't be read.
+pub(crate) const UNREADABLE_SCHEDULES: &str = "schedules";
+
 /// What a plan of a host needs and no longer finds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unplanned {

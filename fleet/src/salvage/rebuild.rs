@@ -325,13 +325,11 @@ fn summary(op: &mut Op<'_, '_>, host: HostId, is_lost: bool) -> Result<(), Store
             summary.take_job(&job, None, None, op.now);
         }
     }
-    let schedules = op.tx.rows(&SCHEDULES, &Span::under(&host))?;
-    summary.next_run_at = schedules.iter().filter_map(|(_, row)| row.runs_at(host)).min();
     summary.has_repo_credentials = crate::credentials::is_set(op.tx, host, Slot::Repo)?;
     if before.as_ref() != Some(&summary) && (before.is_some() || summary != Summary::default()) {
         op.tx.put(&SUMMARIES, &host, &summary)?;
     }
-    Ok(())
+    crate::schedule::plans_changed(op.tx, host)
 }
 
 fn of_jobs(op: &mut Op<'_, '_>, host: HostId) -> Result<Summary, StoreError> {

@@ -4,7 +4,9 @@ pub(crate) mod due;
 mod row;
 pub(crate) mod tick;
 
-pub(crate) use row::{begin_anew, has_unlisted, list_again, occurred, of_host};
+#[cfg(feature = "seed")]
+pub(crate) use row::sum_up;
+pub(crate) use row::{begin_anew, has_unlisted, list_again, occurred, of_host, plans_changed};
 
 use crate::audit;
 use crate::fleet::Fleet;

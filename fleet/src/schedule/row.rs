@@ -5,9 +5,9 @@ use crate::change::Changed;
 use crate::clock::Clock;
 use crate::hosts;
 use crate::op::Op;
-use crate::record::{Schedule, ScheduleRow};
+use crate::record::{Group, Schedule, ScheduleRow, Summary};
 use crate::refused::StoreError;
-use crate::store::{HOSTS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
+use crate::store::{GROUPS, HOSTS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
 use crate::units::DAY_MS;
 use crate::unplanned;
 use cron::{Cron, CronError};
@@ -130,15 +130,32 @@ pub(crate) fn begin_anew(op: &mut Op<'_, '_>, Clock { now, since }: Clock) -> Re
     Ok(())
 }
 
+/// What a host's summary says of its schedules, and of what is backed up by hand.
+pub(crate) fn sum_up(summary: &mut Summary, host: HostId, schedules: &[ScheduleRow], groups: &[Group]) {
+    summary.next_run_at = schedules.iter().filter_map(|row| row.runs_at(host)).min();
+    for known in &mut summary.groups {
+        let runs = |row: &&ScheduleRow| row.schedule.enabled && row.schedule.groups.contains(&known.name);
+        let wanted = schedules.iter().filter(runs).map(|row| row.longest_ms + SPARE_MS).min();
+        let by_hand = groups.iter().find(|group| group.name == known.name).map(|group| group.by_hand_days);
+        let by_hand = by_hand.filter(|days| *days > 0).map(|days| u64::from(days) * DAY_MS);
+        known.old_after_ms = wanted.or(by_hand);
+    }
+}
+
+/// Brings the summary of a host up to date with its schedules and groups.
+pub(crate) fn plans_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    let rows = match of_host(tx, host) {
+        // Its host says that they can't be read.
+        Err(StoreError::Row { .. }) => return Ok(()),
+        rows => rows?,
+    };
+    let groups: Vec<Group> =
+        tx.rows(&GROUPS, &Span::under(&host))?.into_iter().map(|(_, group)| group).collect();
+    hosts::change_summary(tx, host, |summary| sum_up(summary, host, &rows, &groups))
+}
+
 fn told(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
-    let rows = of_host(op.tx, host)?;
-    hosts::change_summary(op.tx, host, |summary| {
-        summary.next_run_at = rows.iter().filter_map(|row| row.runs_at(host)).min();
-        for group in &mut summary.groups {
-            let runs = |row: &&ScheduleRow| row.schedule.enabled && row.schedule.groups.contains(&group.name);
-            group.old_after_ms = rows.iter().filter(runs).map(|row| row.longest_ms + SPARE_MS).min();
-        }
-    })?;
+    plans_changed(op.tx, host)?;
     op.tx.effects.changed(Changed::Schedules(host));
     unplanned::plan_changed(op, host)
 }

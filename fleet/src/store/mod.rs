@@ -7,6 +7,7 @@
 mod base;
 mod check;
 pub(crate) mod file_format;
+mod group_row;
 mod guard;
 mod import;
 mod key;

@@ -221,7 +221,6 @@ first_form!(
     FoundPage,
     FoundSeen,
     GivenUp,
-    Group,
     Host,
     HostId,
     InKit,

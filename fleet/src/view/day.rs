@@ -9,6 +9,8 @@ pub enum Day {
     /// Nothing happened.
     #[default]
     None,
+    /// It was before the host was there.
+    Before,
     /// The last backups all ended well.
     Ok,
     /// One runs now.
@@ -23,14 +25,15 @@ pub enum Day {
 
 impl Day {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::None, Self::Ok, Self::Running, Self::Warning, Self::Missed, Self::Failed];
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Before, Self::Ok, Self::Running, Self::Warning, Self::Missed, Self::Failed];
 
     /// The stable word for it in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Before => "before",
             Self::Ok => "ok",
             Self::Running => "running",
             Self::Warning => "warning",

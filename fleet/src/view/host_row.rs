@@ -3,7 +3,8 @@ use super::proof::{HostProof, ProofOfGroup, ProofStatus};
 use super::reason::Reason;
 use crate::judged::AsOf;
 use crate::proof::{self, ProofClock};
-use crate::record::{Acked, Ended, Host, Job, Presence, Summary};
+use crate::record::{Acked, Cause, Ended, Host, Job, Presence, Summary};
+use crate::units::DAY_MS;
 use schema::{Epoch, Timestamp, version};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -44,7 +45,9 @@ pub struct HostStanding {
     pub from: Option<Ended>,
     /// Who has acknowledged this state, and when.
     pub acked: Option<Acked>,
-    /// A good backup of every group is recent, whatever happens right now.
+    /// Every group is in a schedule that is on, or backed up by hand as a person said, and has a good, whole and recent
+    /// backup that nothing found since speaks against; the credentials are not known to be refused; the clock is not off by
+    /// hours. Whatever happens right now.
     pub protected: bool,
     /// How far it is proven that it can be restored.
     pub proof: HostProof,
@@ -82,10 +85,18 @@ impl HostRow {
         proof::of_groups(&self.summary, &self.proof_clock, &AsOf::new(self.now))
     }
 
-    /// A cell a day (UTC), oldest first; the last one is today.
+    /// A cell a day (UTC), oldest first; the last one is today. Before it was enrolled, or first backed up, there was
+    /// nothing to count.
     #[must_use]
     pub fn days(&self) -> [Day; DAYS] {
-        self.summary.strip(self.now)
+        let day = |at: Timestamp| at.0 / DAY_MS;
+        let mut days = self.summary.strip(self.now);
+        let since = |at| usize::try_from(day(self.now).saturating_sub(day(at)) + 1).unwrap_or(DAYS);
+        let counted = self.host.enrolled_at.map_or(0, since).min(DAYS);
+        // It may have been enrolled anew.
+        let before = days.iter().take(DAYS - counted).take_while(|day| **day == Day::None).count();
+        days[..before].fill(Day::Before);
+        days
     }
 }
 
@@ -202,8 +213,12 @@ impl Status {
 pub struct FleetCounts {
     /// By [`Status::ALL`]; see [`Self::of`].
     pub by_status: [u32; Status::ALL.len()],
-    /// With a good and recent backup of every group.
+    /// Protected, see [`HostStanding::protected`].
     pub protected: u32,
+    /// Protected, and in need of somebody although they are.
+    pub protected_in_need: u32,
+    /// Not protected, and in need of somebody: the others run their first backup, or somebody has acknowledged them.
+    pub unprotected_in_need: u32,
     /// Proven not too long ago that it can be restored.
     pub proven: u32,
     /// Number of hosts that are connected.
@@ -219,10 +234,25 @@ impl FleetCounts {
         self.by_status[status as usize]
     }
 
-    /// Counts one more host.
-    pub fn count(&mut self, row: &HostRow) {
+    /// Hosts that need somebody.
+    #[must_use]
+    pub const fn in_need(&self) -> u32 {
+        self.protected_in_need + self.unprotected_in_need
+    }
+
+    /// Hosts that are not protected.
+    #[must_use]
+    pub const fn unprotected(&self) -> u32 {
+        self.total.saturating_sub(self.protected)
+    }
+
+    /// Counts one more host, which needs somebody or not, see [`CauseGroups::in_need`](super::CauseGroups::in_need).
+    pub fn count(&mut self, row: &HostRow, in_need: bool) {
+        let in_need = u32::from(in_need);
         self.by_status[row.status as usize] += 1;
         self.protected += u32::from(row.protected);
+        self.protected_in_need += if row.protected { in_need } else { 0 };
+        self.unprotected_in_need += if row.protected { 0 } else { in_need };
         self.proven += u32::from(row.proof.status == ProofStatus::Proven);
         self.online += u32::from(row.presence.online);
         self.total += 1;
@@ -240,6 +270,10 @@ pub struct HostFilter {
     pub state: Option<Status>,
     /// Has an agent that is older than this server.
     pub old_agent: bool,
+    /// Needs somebody for this cause; a host that somebody has acknowledged does not.
+    pub cause: Option<Cause>,
+    /// Is on this storage; `Some(None)` = on none that is known.
+    pub storage: Option<Option<String>>,
 }
 
 impl HostFilter {
@@ -250,6 +284,8 @@ impl HostFilter {
             let host = &row.host;
             self.state.is_none_or(|state| row.status == state)
                 && (!self.old_agent || row.has_old_agent())
+                && self.cause.is_none_or(|cause| row.needs_attention() && row.cause() == Some(cause))
+                && self.storage.as_ref().is_none_or(|storage| row.storage.as_deref() == storage.as_deref())
                 && self.label.as_ref().is_none_or(|label| host.labels.contains(label))
                 && q.as_ref().is_none_or(|q| names(host).any(|name| name.to_lowercase().contains(q)))
         }

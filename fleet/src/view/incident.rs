@@ -1,5 +1,6 @@
 //! Incidents, as they are shown.
 
+use super::host_row::HostRow;
 use crate::record::{Incident, Left};
 use schema::{HostId, Timestamp};
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ pub struct IncidentView {
     pub incident: Incident,
     /// How many have its cause now; the server itself counts as one.
     pub count: u32,
+    /// How many of them wait for a good backup: what their last one failed of is mended.
+    pub mended: u32,
     /// Hosts that it meets, those that have the cause now first, then those that had it; those that were deleted are not
     /// there.
     pub hosts: Vec<MetHost>,
@@ -69,6 +72,8 @@ pub struct MetHost {
     pub name: String,
     /// Since when it has the cause.
     pub since: Timestamp,
+    /// When what its last backup failed of was seen to be mended; it has the cause until a good backup shows it.
+    pub mended_at: Option<Timestamp>,
     /// When it had it no more, and why; `None` = it still has it.
     pub left: Option<(Timestamp, Left)>,
 }
@@ -88,6 +93,12 @@ impl CauseGroups {
     pub fn of(&self, host: HostId) -> Option<&CauseGroup> {
         self.of_host.get(&host).and_then(|at| self.all.get(*at))
     }
+
+    /// Whether a host needs somebody, and nobody has acknowledged that: neither how it stands nor its incident.
+    #[must_use]
+    pub fn in_need(&self, row: &HostRow) -> bool {
+        row.needs_attention() && self.of(row.host.id).is_none_or(|group| group.incident.ack.is_none())
+    }
 }
 
 /// Hosts that need somebody for the same cause.
@@ -97,6 +108,8 @@ pub struct CauseGroup {
     pub incident: Incident,
     /// It is written down, so that it has an id and a page.
     pub is_stored: bool,
+    /// It is of those on one storage, or on none that is known; else the storage says nothing.
+    pub is_by_storage: bool,
     /// Who has the cause.
     pub hosts: Vec<HostId>,
 }

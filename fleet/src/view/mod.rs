@@ -1,5 +1,6 @@
 //! What is read: rows put together for whoever shows them, filters and pages.
 
+mod cause;
 mod day;
 mod host_row;
 mod incident;

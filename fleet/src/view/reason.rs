@@ -177,6 +177,27 @@ pub enum Reason {
         /// Since when that is too old.
         since: Timestamp,
     },
+    /// It is in no schedule that is on, and nobody has said that it is backed up by hand.
+    NoSchedule {
+        /// Which group.
+        group: Option<String>,
+    },
+    /// Its credentials are refused, by their last test or by the agent: the next backup will fail.
+    CredentialsRefused {
+        /// Why.
+        class: Class,
+        /// Since when that is known.
+        since: Timestamp,
+    },
+    /// What the last backup failed of is mended, and no good backup has shown it so far.
+    Mended {
+        /// Of which group.
+        group: Option<String>,
+        /// What it failed of.
+        class: Option<Class>,
+        /// When it was seen to be mended.
+        at: Timestamp,
+    },
 }
 
 impl Reason {
@@ -218,7 +239,16 @@ impl Reason {
             Self::Damaged { .. } => "damaged",
             Self::ProofFailed { .. } => Class::ProofFailed.as_str(),
             Self::Unproven { .. } => "unproven",
+            Self::NoSchedule { .. } => "no_schedule",
+            Self::CredentialsRefused { .. } => "credentials_refused",
+            Self::Mended { .. } => "mended",
         }
+    }
+
+    /// When what the last backup failed of was seen to be mended; `None` = it was not.
+    #[must_use]
+    pub const fn mended_at(&self) -> Option<Timestamp> {
+        if let Self::Mended { at, .. } = self { Some(*at) } else { None }
     }
 
     /// Since when it is so; `None` = since the last good backup, for that ends every state of backups.
@@ -239,6 +269,7 @@ impl Reason {
             | Self::Replaced { since }
             | Self::ProofFailed { since, .. }
             | Self::Unproven { since, .. }
+            | Self::CredentialsRefused { since, .. }
             | Self::Damaged { since } => Some(*since),
             Self::Ok
             | Self::TestFailed { .. }
@@ -253,6 +284,9 @@ impl Reason {
             | Self::Old { .. }
             | Self::Lacking { .. }
             | Self::NoSnapshot { .. }
+            | Self::NoSchedule { .. }
+            // That it is mended does not end it.
+            | Self::Mended { .. }
             | Self::NoCredentials => None,
         }
     }
@@ -265,6 +299,8 @@ impl Reason {
             Self::TestFailed { .. } | Self::WentAway { .. } => Self::Ok.code(),
             known => known.code(),
         };
+        // Each backup by hand leaves it as it is.
+        let good_at = good_at.filter(|_| !matches!(self, Self::NoSchedule { .. }));
         let since = self.since().or(good_at).unwrap_or_default();
         format!("{}.{code}.{}", status.as_str(), since.0)
     }
@@ -288,6 +324,8 @@ impl Reason {
             | Self::Held { since: at, .. }
             | Self::Replaced { since: at }
             | Self::ProofFailed { since: at, .. }
+            | Self::CredentialsRefused { since: at, .. }
+            | Self::Mended { at, .. }
             | Self::Damaged { since: at } => *at = Timestamp::default(),
             Self::Unproven { since, proven_at, .. } => {
                 *since = Timestamp::default();
@@ -309,6 +347,7 @@ impl Reason {
             | Self::Interrupted { .. }
             | Self::Lacking { .. }
             | Self::NoSnapshot { .. }
+            | Self::NoSchedule { .. }
             | Self::NoCredentials => {}
         }
         same
@@ -351,6 +390,9 @@ impl Reason {
             Self::Damaged { .. } => Self::Damaged { since: at },
             Self::ProofFailed { .. } => Self::ProofFailed { group: group(), since: at },
             Self::Unproven { .. } => Self::Unproven { group: group(), proven_at: Some(at), since: at },
+            Self::NoSchedule { .. } => Self::NoSchedule { group: group() },
+            Self::CredentialsRefused { .. } => Self::CredentialsRefused { class: Class::Auth, since: at },
+            Self::Mended { .. } => Self::Mended { group: group(), class: Some(Class::Network), at },
         })
     }
 

@@ -111,7 +111,7 @@ async fn what_is_not_proven_for_too_long_is_a_state_of_its_own() {
     assert_eq!(stands(&fleet, agent.host), (Status::Unproven, ProofStatus::Unproven));
     let unproven = row(&fleet, agent.host);
     assert_eq!((unproven.reason.code(), unproven.protected), ("unproven", true));
-    let counts = fleet.read().unwrap().fleet_counts();
+    let counts = fleet.read().unwrap().fleet_counts().unwrap();
     assert_eq!((counts.of(Status::Unproven), counts.proven, counts.protected, counts.total), (1, 0, 1, 1));
 
     // Its operator switches proofs off: nothing claims that it is proven, and nothing nags.
@@ -126,7 +126,7 @@ async fn what_is_not_proven_for_too_long_is_a_state_of_its_own() {
     };
     fleet.put_maintenance(agent.host, settings, by()).await.unwrap();
     assert_eq!(stands(&fleet, agent.host), (Status::Ok, ProofStatus::Off));
-    assert_eq!(fleet.read().unwrap().fleet_counts().proven, 0);
+    assert_eq!(fleet.read().unwrap().fleet_counts().unwrap().proven, 0);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod finds;
 mod folders;
 mod for_other;
 mod hello;
+mod honest;
 mod host_keys;
 mod hosts;
 mod interrupted;

@@ -29,7 +29,7 @@ async fn the_fleet_stands_worst_first_and_is_counted() {
     let old = names(HostFilter { old_agent: true, ..HostFilter::default() });
     assert_eq!(old, [("good".to_owned(), Status::Ok)]);
     assert!(!read.host_row(bad.host).unwrap().has_old_agent());
-    let counts = read.fleet_counts();
+    let counts = read.fleet_counts().unwrap();
     assert_eq!((counts.total, counts.online, counts.protected), (4, 3, 1));
     let row = read.host_row(bad.host).unwrap();
     let reason = Reason::Failed { group: None, class: Some(Class::Network) };
@@ -51,7 +51,7 @@ async fn a_day_shows_the_last_result_of_each_group_and_the_worst_of_the_groups()
     agent.back_up("home", Outcome::Succeeded).await;
     world.pass(DAY_MS);
     let row = fleet.read().unwrap().host_row(agent.host).unwrap();
-    assert_eq!(row.days()[26..], [Day::None, Day::Warning, Day::Ok, Day::None]);
+    assert_eq!(row.days()[26..], [Day::Before, Day::Warning, Day::Ok, Day::None]);
     assert_eq!(row.status, Status::Ok);
     let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
     agent.take_all();

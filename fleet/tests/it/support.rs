@@ -90,7 +90,13 @@ pub(crate) fn credentials() -> CredentialsInput {
 }
 
 pub(crate) fn group(name: &str) -> Group {
-    Group { name: name.to_owned(), includes: vec!["/etc".to_owned()], retry_max: 12, ..Group::default() }
+    Group {
+        name: name.to_owned(),
+        includes: vec!["/etc".to_owned()],
+        retry_max: 12,
+        by_hand_days: 2,
+        ..Group::default()
+    }
 }
 
 /// Backs up `etc` each hour, on the hour.

@@ -37,6 +37,7 @@ mod moved_secrets;
 mod network_cut;
 mod old_agent;
 mod on_the_box;
+mod one_judgement;
 mod open_pages;
 mod other_machines;
 mod own_locks;

@@ -10,14 +10,20 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use fleet::record::Cause;
 use fleet::{FleetState, HostFilter, HostRow, Page, Paged, Refused, Status};
 use schema::HostId;
 
 /// The filter in a query.
 pub(crate) fn filter(query: &Query) -> Result<HostFilter, Problem> {
     let old_agent = query.word("agent", "old", |word| (word == "old").then_some(true))?;
+    let cause = query.word("cause", "one that a link names, such as failed.network", Cause::from_key)?;
+    // Present and empty: of hosts whose storage is not known.
+    let storage = query.fields().find(|(name, _)| *name == "storage");
     Ok(HostFilter {
         old_agent: old_agent.unwrap_or(false),
+        cause,
+        storage: storage.map(|(_, text)| Some(text.to_owned()).filter(|text| !text.is_empty())),
         q: query.get("q").map(str::to_owned),
         label: query.get("label").map(str::to_owned),
         state: query.word("state", &one_of(Status::ALL.map(Status::as_str)), Status::from_word)?,

@@ -57,7 +57,7 @@ pub(super) fn end_of(row: &HostRow) -> Option<(Ended, Explanation)> {
 
 /// The cause of a host that needs a person, and the one safe step.
 pub(super) fn cause_of(now: Timestamp, row: &HostRow) -> (Cow<'static, str>, Next) {
-    match end_of(row) {
+    match end_of(row).filter(|_| row.reason.mended_at().is_none()) {
         Some((_, cause)) if cause.step == NextStep::RepoCredentials => {
             return (cause.title.into(), Next::Credentials(cause.step_words));
         }
@@ -76,6 +76,9 @@ pub(super) fn cause_of(now: Timestamp, row: &HostRow) -> (Cow<'static, str>, Nex
         Reason::BackupsHeld { .. } => Next::Look("Restore, then start", "#held"),
         Reason::Offline { .. } => Next::Look("What to check", ""),
         Reason::CheckOverdue { .. } => Next::Look("See why", "/repo#maintenance"),
+        Reason::NoSchedule { .. } => Next::Set("Add schedule", "/new-schedule"),
+        Reason::CredentialsRefused { .. } => Next::Credentials("Set credentials"),
+        Reason::Mended { .. } => Next::Set("Back up now", "#groups"),
         _ => Next::Look("Look at it", ""),
     };
     (words, next)

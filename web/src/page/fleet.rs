@@ -6,11 +6,11 @@ use super::filter_link::FilterLink;
 use crate::api::host::filter;
 use crate::app::Ctx;
 use crate::chart::{self, Strip};
-use crate::format::{When, ago, bytes, duration, many};
+use crate::format::{When, ago, bytes, count, duration, many};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::template::View;
-use crate::words::{Badge, host_badge, incident_title, status_state};
+use crate::words::{Badge, cause_title, host_badge, incident_title, status_state};
 use ::fleet::{CauseGroup, CauseGroups, FleetCounts, HostFilter, HostRow, ProofStatus, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
@@ -18,6 +18,7 @@ use axum::http::{Response, StatusCode};
 use schema::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 /// So many rows are on a page; the worst come first.
 const PAGE_ROWS: usize = 50;
@@ -178,23 +179,28 @@ impl crate::sample::Samples for FleetRowView {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FleetView {
     pub(crate) empty: bool,
-    pub(crate) protected: u32,
+    pub(crate) protected: String,
     pub(crate) total: String,
     pub(crate) need: Option<String>,
+    /// How those that need attention and those that are protected add up.
+    pub(crate) sums: Option<String>,
     pub(crate) note: String,
     pub(crate) attention: Vec<Attention>,
     /// How many more causes there are.
     pub(crate) attention_more: Option<String>,
     pub(crate) q: String,
-    pub(crate) state: Option<&'static str>,
-    pub(crate) state_query: String,
+    /// What a search keeps of the address: names and values.
+    pub(crate) kept: Vec<(&'static str, String)>,
+    /// Where a search is sent, and where the filters are fetched again.
+    pub(crate) search_href: String,
+    pub(crate) filters_href: String,
+    /// Where the reader is: search, filter, order and page.
+    pub(crate) address: String,
     pub(crate) filters: Vec<FilterLink>,
     pub(crate) rows: Vec<FleetRow>,
     pub(crate) columns: Vec<Column>,
     /// How the rows are sorted, in words.
     pub(crate) order: &'static str,
-    /// What stands behind the address of a search.
-    pub(crate) sort_query: String,
     pub(crate) rows_href: String,
     /// Where files are found by name on the hosts that are shown, and what those are called.
     pub(crate) find_href: String,
@@ -207,7 +213,8 @@ pub(crate) struct FleetView {
 impl View for FleetView {
     const TEMPLATE: &'static str = "page/fleet.html";
     const NAV: &'static str = "fleet";
-    const PARTS: &'static [&'static str] = &["fleet-sentence", "fleet-attention", "fleet-hosts"];
+    const PARTS: &'static [&'static str] =
+        &["fleet-sentence", "fleet-attention", "fleet-list", "fleet-filters", "fleet-hosts"];
 }
 
 #[cfg(test)]
@@ -222,23 +229,25 @@ impl crate::sample::Samples for FleetView {
         };
         vec![Self {
             empty: false,
-            protected: 3,
+            protected: "3".to_owned(),
             total: "4 hosts".to_owned(),
             need: s.some("1 needs attention"),
+            sums: s.some("1 is not protected and needs attention."),
             note: s.text("Last good backup 2 h ago. 3 online."),
             attention: ["failed", "offline", "missed", "warning", "never", "unproven"]
                 .map(|state| Attention::sample(s, state))
                 .into(),
             attention_more: s.some("2 more causes"),
             q: s.text("boat"),
-            state: Some("ok"),
-            state_query: "&state=ok".to_owned(),
+            kept: vec![("state", "ok".to_owned()), ("storage", s.text("nas:8000"))],
+            search_href: "/?part=fleet-list&state=ok".to_owned(),
+            filters_href: "/?part=fleet-filters&q=boat&state=ok".to_owned(),
+            address: s.text("/?q=boat&state=ok"),
             columns: vec![
                 column("Host", Some("ascending"), true, false),
                 column("Last 30 days", None, false, true),
             ],
             order: "by name",
-            sort_query: "&sort=name".to_owned(),
             filters: vec![FilterLink::sample(s)],
             rows: vec![FleetRow::sample(s)],
             rows_href: "/?part=fleet-hosts".to_owned(),
@@ -279,7 +288,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         let all = state.fleet(&HostFilter::default());
         let now = ctx.now();
         let groups = state.cause_groups()?;
-        let mut view = view(now, (&all, &groups), &filter, order, page);
+        let mut view = view(now, (&all, &groups), &Place { filter, order, page });
         view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
         view.attention.extend(super::restoration::attention(now, state)?);
         ctx.page(&view)
@@ -312,106 +321,103 @@ fn page_of(query: &Query) -> Result<usize, Problem> {
     }
 }
 
-fn view(
-    now: Timestamp,
-    (all, groups): (&[HostRow], &CauseGroups),
-    filter: &HostFilter,
+/// Where a reader is in the list.
+#[derive(Clone, Debug)]
+struct Place {
+    filter: HostFilter,
     order: Order,
     page: usize,
-) -> FleetView {
+}
+
+impl Place {
+    /// The same with another state, on its first page.
+    fn with_state(&self, state: Option<Status>) -> Self {
+        Self { filter: HostFilter { state, ..self.filter.clone() }, page: 1, ..self.clone() }
+    }
+
+    /// What is kept of it in an address, the search first.
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let HostFilter { q, label, state, old_agent, cause, storage } = &self.filter;
+        let fields = [
+            q.as_ref().map(|q| ("q", q.clone())),
+            label.as_ref().map(|label| ("label", label.clone())),
+            state.map(|state| ("state", state.as_str().to_owned())),
+            old_agent.then(|| ("agent", "old".to_owned())),
+            cause.map(|cause| ("cause", cause.key())),
+            storage.as_ref().map(|storage| ("storage", storage.clone().unwrap_or_default())),
+            (self.order != Order::WORST).then(|| ("sort", self.order.text())),
+            (self.page > 1).then(|| ("page", self.page.to_string())),
+        ];
+        fields.into_iter().flatten().collect()
+    }
+
+    /// What a search keeps of it.
+    fn beside_search(&self) -> Vec<(&'static str, String)> {
+        self.fields().into_iter().filter(|(name, _)| !matches!(*name, "q" | "page")).collect()
+    }
+
+    /// Its address.
+    fn href(&self) -> String {
+        address(None, &self.fields())
+    }
+}
+
+/// The address of the page with these fields, or of a part of it.
+fn address(part: Option<&str>, fields: &[(&str, String)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(part.map(|part| ("part", part)));
+    query.extend_pairs(fields);
+    match query.finish() {
+        query if query.is_empty() => "/".to_owned(),
+        query => format!("/?{query}"),
+    }
+}
+
+fn view(now: Timestamp, (all, groups): (&[HostRow], &CauseGroups), place: &Place) -> FleetView {
     let mut counts = FleetCounts::default();
-    all.iter().for_each(|row| counts.count(row));
-    let wanted = filter.wanted();
-    let mut rows: Vec<&HostRow> = all.iter().filter(|row| wanted(row)).collect();
-    order.sort(&mut rows);
+    all.iter().for_each(|row| counts.count(row, groups.in_need(row)));
+    // What is counted beside each filter is what it would show.
+    let searched = Place { filter: HostFilter { old_agent: false, ..place.filter.clone() }, ..place.clone() };
+    let any_state = searched.with_state(None);
+    let fits = any_state.filter.wanted();
+    let found: Vec<&HostRow> = all.iter().filter(|row| fits(row)).collect();
+    let wanted = place.filter.wanted();
+    let mut rows: Vec<&HostRow> = found.iter().copied().filter(|row| wanted(row)).collect();
+    place.order.sort(&mut rows);
     let is_acked = |row: &&HostRow| {
         row.acked.is_some() || groups.of(row.host.id).is_some_and(|group| group.incident.ack.is_some())
     };
-    let need = all.iter().filter(|row| row.needs_attention() && !is_acked(row)).count();
     let acked = all.iter().filter(is_acked).count();
     let (attention, left_out) = attention(now, all, groups);
     // Hosts may have gone since the page was shown: then the last one there is.
-    let page = page.min(rows.len().div_ceil(PAGE_ROWS).max(1));
+    let page = place.page.min(rows.len().div_ceil(PAGE_ROWS).max(1));
+    let place = &Place { page, ..place.clone() };
     let first = (page - 1) * PAGE_ROWS;
     let last = (first + PAGE_ROWS).min(rows.len());
-    let href = |part: bool, state: Option<Status>, order: Order, page: usize| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        if part {
-            query.append_pair("part", "fleet-hosts");
-        }
-        if let Some(q) = filter.q.as_deref() {
-            query.append_pair("q", q);
-        }
-        if let Some(label) = filter.label.as_deref() {
-            query.append_pair("label", label);
-        }
-        if let Some(state) = state {
-            query.append_pair("state", state.as_str());
-        }
-        if filter.old_agent {
-            query.append_pair("agent", "old");
-        }
-        if order != Order::WORST {
-            query.append_pair("sort", &order.text());
-        }
-        if page > 1 {
-            query.append_pair("page", &page.to_string());
-        }
-        match query.finish() {
-            query if query.is_empty() => "/".to_owned(),
-            query => format!("/?{query}"),
-        }
-    };
-    let state_words = |status: Status| match status {
-        Status::New => "New".to_owned(),
-        Status::Unproven => "Unproven".to_owned(),
-        Status::CheckOverdue => "Check overdue".to_owned(),
-        status => crate::problem::sentence(status.as_str()).trim_end_matches('.').to_owned(),
-    };
-    let mut filters = vec![FilterLink {
-        label: "All".to_owned(),
-        href: href(false, None, order, 1),
-        count: crate::format::count(u64::from(counts.total)),
-        current: filter.state.is_none() && !filter.old_agent,
-    }];
-    filters.extend(
-        Status::ALL
-            .into_iter()
-            .filter(|status| counts.of(*status) > 0 || *status == Status::Ok || filter.state == Some(*status))
-            .map(|status| FilterLink {
-                label: state_words(status),
-                href: href(false, Some(status), order, 1),
-                count: crate::format::count(u64::from(counts.of(status))),
-                current: filter.state == Some(status),
-            }),
-    );
-    let old = all.iter().filter(|row| row.has_old_agent()).count();
-    if old > 0 || filter.old_agent {
-        filters.push(FilterLink {
-            label: "Old agent".to_owned(),
-            href: if filter.old_agent { "/".to_owned() } else { "/?agent=old".to_owned() },
-            count: crate::format::count(old as u64),
-            current: filter.old_agent,
-        });
-    }
+    let on_page = |page: usize| Place { page, ..place.clone() }.href();
     FleetView {
         empty: all.is_empty(),
-        protected: counts.protected,
+        protected: count(counts.protected.into()),
         total: many(u64::from(counts.total), "host"),
-        need: (need > 0).then(|| format!("{need} need{} attention", if need == 1 { "s" } else { "" })),
+        need: (counts.in_need() > 0).then(|| in_need(counts.in_need())),
+        sums: sums(&counts),
         note: note(now, all, acked),
         attention,
         attention_more: (left_out > 0).then(|| many(left_out as u64, "more cause")),
-        q: filter.q.clone().unwrap_or_default(),
-        state: filter.state.map(Status::as_str),
-        state_query: filter.state.map(|state| format!("&state={}", state.as_str())).unwrap_or_default(),
-        filters,
+        q: place.filter.q.clone().unwrap_or_default(),
+        kept: place.beside_search(),
+        search_href: address(Some("fleet-list"), &place.beside_search()),
+        filters_href: address(Some("fleet-filters"), &place.fields()),
+        address: place.href(),
+        filters: filters(&found, &searched, place),
         rows: rows[first..last].iter().map(|r| row(now, r)).collect(),
-        columns: columns(order, |order| href(false, filter.state, order, 1)),
-        order: order.by.words().1,
-        sort_query: if order == Order::WORST { String::new() } else { format!("&sort={}", order.text()) },
-        rows_href: href(true, filter.state, order, page),
-        find_href: format!("/find{}", href(false, filter.state, Order::WORST, 1).trim_start_matches('/')),
+        columns: columns(place.order, |order| Place { order, page: 1, ..place.clone() }.href()),
+        order: place.order.by.words().1,
+        rows_href: address(Some("fleet-hosts"), &place.fields()),
+        find_href: {
+            let sought = Place { order: Order::WORST, page: 1, ..place.clone() };
+            format!("/find{}", sought.href().trim_start_matches('/'))
+        },
         find_on: match rows.len() {
             1 => "this host".to_owned(),
             all => format!("these {}", many(all as u64, "host")),
@@ -419,11 +425,108 @@ fn view(
         shown: if rows.len() <= PAGE_ROWS {
             many(rows.len() as u64, "host")
         } else {
-            format!("{} to {last} of {}, {}", first + 1, many(rows.len() as u64, "host"), order.by.words().1)
+            format!(
+                "{} to {last} of {}, {}",
+                first + 1,
+                many(rows.len() as u64, "host"),
+                place.order.by.words().1
+            )
         },
-        before_href: (page > 1).then(|| href(false, filter.state, order, page - 1)),
-        next_href: (last < rows.len()).then(|| href(false, filter.state, order, page + 1)),
+        before_href: (page > 1).then(|| on_page(page - 1)),
+        next_href: (last < rows.len()).then(|| on_page(page + 1)),
     }
+}
+
+/// The filters, each with how many hosts it shows: of those that are searched for.
+fn filters(found: &[&HostRow], searched: &Place, place: &Place) -> Vec<FilterLink> {
+    let number = |is_counted: &dyn Fn(&HostRow) -> bool| {
+        count(found.iter().filter(|row| is_counted(row)).count() as u64)
+    };
+    let state_words = |status: Status| match status {
+        Status::CheckOverdue => "Check overdue".to_owned(),
+        status => crate::problem::sentence(status.as_str()).trim_end_matches('.').to_owned(),
+    };
+    let state = place.filter.state;
+    let mut filters = vec![FilterLink {
+        label: "All".to_owned(),
+        href: searched.with_state(None).href(),
+        count: number(&|_| true),
+        current: state.is_none() && !place.filter.old_agent,
+    }];
+    let is_there = |status: Status| found.iter().any(|row| row.status == status);
+    let shown = |status: &Status| is_there(*status) || *status == Status::Ok || state == Some(*status);
+    filters.extend(Status::ALL.into_iter().filter(shown).map(|status| FilterLink {
+        label: state_words(status),
+        href: searched.with_state(Some(status)).href(),
+        count: number(&|row| row.status == status),
+        current: state == Some(status) && !place.filter.old_agent,
+    }));
+    let old = found.iter().any(|row| row.has_old_agent());
+    if old || place.filter.old_agent {
+        let old_agent = !place.filter.old_agent;
+        let all = searched.with_state(None);
+        filters.push(FilterLink {
+            label: "Old agent".to_owned(),
+            href: Place { filter: HostFilter { old_agent, ..all.filter.clone() }, ..all }.href(),
+            count: number(&|row| row.has_old_agent()),
+            current: place.filter.old_agent,
+        });
+    }
+    if let Some(cause) = place.filter.cause {
+        // Pressed again, it shows all.
+        let HostFilter { q, label, .. } = place.filter.clone();
+        let filter = HostFilter { q, label, ..HostFilter::default() };
+        let storage = place.filter.storage.clone().flatten();
+        filters.push(FilterLink {
+            label: cause_title(cause, storage.as_deref()),
+            href: Place { filter, page: 1, ..place.clone() }.href(),
+            count: number(&|_| true),
+            current: true,
+        });
+    }
+    filters
+}
+
+fn in_need(hosts: u32) -> String {
+    format!("{} need{} attention", count(hosts.into()), if hosts == 1 { "s" } else { "" })
+}
+
+/// How the numbers of the sentence add up: those that are not protected, and those that need attention although they are.
+fn sums(counts: &FleetCounts) -> Option<String> {
+    let (unprotected, calm) = (counts.unprotected(), counts.unprotected() - counts.unprotected_in_need);
+    let are = |hosts: u32| if hosts == 1 { "is" } else { "are" };
+    let mut text = match (unprotected, counts.unprotected_in_need) {
+        (0, _) => String::new(),
+        (all, 0) => format!("{} {} not protected, and acknowledged or running.", count(all.into()), are(all)),
+        (all, need) if all == need => {
+            format!("{} {} not protected.", count(all.into()), are(all))
+        }
+        (all, need) => format!(
+            "{} {} not protected: {}, {} {} acknowledged or running.",
+            count(all.into()),
+            are(all),
+            in_need(need),
+            count(calm.into()),
+            are(calm)
+        ),
+    };
+    match counts.protected_in_need {
+        0 => {}
+        need if counts.unprotected_in_need == 0 => {
+            let _ = write!(
+                text,
+                " {} although {} protected.",
+                in_need(need),
+                if need == 1 { "it is" } else { "they are" }
+            );
+        }
+        need => {
+            let more =
+                if need == 1 { "needs attention although it is" } else { "need attention although they are" };
+            let _ = write!(text, " {} more {more} protected.", count(need.into()));
+        }
+    }
+    Some(text.trim_start().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The heads of the columns.
@@ -468,7 +571,7 @@ fn note(now: Timestamp, all: &[HostRow], acked: usize) -> String {
     }
     parts.extend(proven(now, all));
     let online = all.iter().filter(|row| row.presence.online).count();
-    parts.push(format!("{online} online."));
+    parts.push(format!("{} online.", count(online as u64)));
     parts.join(" ")
 }
 
@@ -485,9 +588,10 @@ fn proven(now: Timestamp, all: &[HostRow]) -> Option<String> {
     let takes = match known {
         0 => String::new(),
         known if known == number as u64 => format!("; all would take about {} to restore", duration(secs)),
-        known => format!("; {known} of them would take about {} to restore", duration(secs)),
+        known => format!("; {} of them would take about {} to restore", count(known), duration(secs)),
     };
-    (number > 0).then(|| format!("{proven} of {number} proven{oldest}{takes}."))
+    (number > 0)
+        .then(|| format!("{} of {} proven{oldest}{takes}.", count(proven as u64), count(number as u64)))
 }
 
 fn row(now: Timestamp, row: &HostRow) -> FleetRow {
@@ -522,6 +626,8 @@ fn row(now: Timestamp, row: &HostRow) -> FleetRow {
 /// A line of what needs a person, and the groups in it.
 struct Line<'g> {
     groups: Vec<&'g CauseGroup>,
+    /// How many wait for a good backup to show that they are mended.
+    mended: u64,
     shown: Attention,
 }
 
@@ -539,13 +645,15 @@ fn attention(now: Timestamp, all: &[HostRow], groups: &CauseGroups) -> (Vec<Atte
             if !line.groups.iter().any(|known| std::ptr::eq(*known, group)) {
                 line.groups.push(group);
             }
+            line.mended += u64::from(row.reason.mended_at().is_some());
             if line.shown.hosts.len() < MOST_NAMES {
                 line.shown.hosts.push(name());
             } else {
                 line.shown.more += 1;
             }
         } else if lines.len() < MOST_CAUSES {
-            lines.push(Line { groups: vec![group], shown: alone(now, row, group, name()) });
+            let mended = u64::from(row.reason.mended_at().is_some());
+            lines.push(Line { groups: vec![group], mended, shown: alone(now, row, group, name()) });
         } else {
             left_out.insert(common(group));
         }
@@ -577,7 +685,7 @@ fn alone(now: Timestamp, row: &HostRow, group: &CauseGroup, name: (String, Strin
 impl Line<'_> {
     /// With several hosts the one action of one of them would be wrong for the others.
     fn attention(self) -> Attention {
-        let Self { groups, mut shown } = self;
+        let Self { groups, mended, mut shown } = self;
         if shown.hosts.len() == 1 {
             return shown;
         }
@@ -585,20 +693,29 @@ impl Line<'_> {
         let href = format!("/incidents/{}", incident.id);
         shown.cause = incident_title(incident);
         shown.ack = None;
-        shown.action = SafeAction::look("Show them", "/incidents".to_owned());
+        shown.action = SafeAction::look("Show them", rows_of(groups[0]));
         shown.text = match groups.as_slice() {
             [only] => {
                 shown.rest =
                     (only.is_stored && incident.ack.is_none()).then(|| format!("{href}#acknowledge"));
-                if only.is_stored {
-                    shown.action = SafeAction::look("Show them", href);
-                }
                 format!("since {}{}.", When::until(incident.since).text, rests(&groups))
             }
             several => format!("from {} different times{}.", several.len(), rests(&groups)),
         };
+        if mended > 0 {
+            shown.text =
+                format!("{} {} mended, waiting for proof by a good backup.", shown.text, count(mended));
+        }
         shown
     }
+}
+
+/// Where the rows are of those who have this very cause.
+fn rows_of(group: &CauseGroup) -> String {
+    let storage = group.is_by_storage.then(|| group.incident.storage.clone());
+    let filter = HostFilter { cause: Some(group.incident.cause), storage, ..HostFilter::default() };
+    let place = Place { filter, order: Order::WORST, page: 1 };
+    format!("{}#fleet-list", place.href())
 }
 
 /// Until when all of them rest, behind what else is said.

@@ -58,6 +58,8 @@ pub(crate) struct GroupView {
     pub(crate) keep: Vec<KeepField>,
     pub(crate) keep_within: String,
     pub(crate) retry_max: String,
+    /// In days; empty = by a schedule.
+    pub(crate) by_hand_days: String,
     /// `tag@host`, one a line.
     pub(crate) origins: String,
     /// Why what the rules would drop can't be asked right now.
@@ -93,6 +95,7 @@ impl crate::sample::Samples for GroupView {
             keep: KEEP.map(|(field, label)| KeepField { field, label, value: s.text("14") }).into(),
             keep_within: s.text("30d"),
             retry_max: s.text("3"),
+            by_hand_days: s.text("30"),
             origins: s.text("old@boat"),
             preview_why: s.some("The host is offline."),
             delete: Some(ConfirmView::sample(s)),
@@ -131,6 +134,7 @@ fn view(host: &Host, group: &Group, old_name: Option<&str>) -> GroupView {
             .collect(),
         keep_within: keep.within.clone(),
         retry_max: group.retry_max.to_string(),
+        by_hand_days: number(group.by_hand_days),
         origins: group.origins.iter().map(origin_text).collect::<Vec<_>>().join("\n"),
         preview_why: None,
         delete: old_name.map(|name| confirm(host, name)),
@@ -167,6 +171,7 @@ fn typed(form: &Form, view: GroupView, problem: &Problem) -> GroupView {
             .collect(),
         keep_within: form.text("keep_within"),
         retry_max: form.text("retry_max"),
+        by_hand_days: form.text("by_hand_days"),
         origins: form.raw("origins").to_owned(),
         problem: Some(ProblemView {
             field: problem.field.as_deref().map(field_of),
@@ -209,6 +214,7 @@ fn read_form(form: &Form) -> Result<Group, Problem> {
         hooks_after: form.words("hooks_after"),
         keep: read_keep(form)?,
         retry_max: form.number("retry_max")?,
+        by_hand_days: form.number("by_hand_days")?,
         origins: form.lines("origins").iter().map(|line| read_origin(line)).collect::<Result<_, _>>()?,
     })
 }

@@ -54,6 +54,8 @@ pub(crate) struct GroupRow {
     pub(crate) good: Option<When>,
     pub(crate) size: Option<String>,
     pub(crate) keeps: String,
+    /// A person has said that it is backed up by hand, and how often.
+    pub(crate) by_hand: Option<String>,
     pub(crate) action: String,
     pub(crate) run: RunButton,
     /// What somebody has to look at.
@@ -134,6 +136,7 @@ impl crate::sample::Samples for HostView {
                 good: Some(s.when()),
                 size: s.some("312 GiB"),
                 keeps: s.text("14 daily, 8 weekly"),
+                by_hand: s.some("By hand, at least every 30 days"),
                 action: "/x".to_owned(),
                 run: RunButton::sample(s),
                 look: Some(LookView {
@@ -197,15 +200,18 @@ fn read(ctx: &Ctx, state: &FleetState, host: &str) -> Result<HostView, Problem> 
         row.has_repo_credentials,
         &state.maintenance(id)?,
     );
-    let good = row.days().iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
     Ok(HostView {
         incident: HostIncident::read(state, &row)?,
         held: HeldView::read(state, &row)?,
         next_step: next_step(&row, &head.href),
         days: days(now, &row.days()),
-        days_title: format!("All was backed up on {good} of the last {DAYS} days"),
+        days_title: days_title(&row.days()),
         days_note: counted(
-            &row.days().iter().copied().filter(|d| !matches!(d, Day::Ok | Day::None)).collect::<Vec<_>>(),
+            &row.days()
+                .iter()
+                .copied()
+                .filter(|d| !matches!(d, Day::Ok | Day::None | Day::Before))
+                .collect::<Vec<_>>(),
         ),
         scale: [29, 22, 15, 8]
             .map(|back| day(days_before(now, back)))
@@ -234,6 +240,17 @@ pub(crate) async fn acknowledge(
     let mark = Some(form.text("mark")).filter(|mark| !mark.is_empty());
     let host = crate::acknowledge::acknowledge(&ctx, &host, mark).await?;
     Ok(ctx.go(&if form.has("fleet") { "/".to_owned() } else { format!("/hosts/{}", host.id) }))
+}
+
+/// On how many days all was backed up, of those that count.
+fn days_title(days: &[Day; DAYS]) -> String {
+    let good = days.iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
+    match days.iter().filter(|day| **day != Day::Before).count() {
+        0 => "Not enrolled yet".to_owned(),
+        DAYS => format!("All was backed up on {good} of the last {DAYS} days"),
+        1 => format!("All was backed up on {good} of 1 day since it was enrolled"),
+        counted => format!("All was backed up on {good} of the {counted} days since it was enrolled"),
+    }
 }
 
 fn days_before(now: Timestamp, days: u64) -> Timestamp {
@@ -329,6 +346,11 @@ fn group_row(state: &FleetState, now: Timestamp, row: &HostRow, group: &Group) -
         }),
         good: good.and_then(|job| job.finished_at).map(|at| When::ago(now, at)),
         keeps: keeps(&group.keep),
+        by_hand: match group.by_hand_days {
+            0 => None,
+            1 => Some("By hand, at least every day".to_owned()),
+            days => Some(format!("By hand, at least every {days} days")),
+        },
         run: RunButton {
             label: "Back up".to_owned(),
             why,

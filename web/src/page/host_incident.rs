@@ -48,7 +48,13 @@ impl HostIncident {
             label: label(now, group),
             is_critical: incident.severity == Severity::Critical,
             cause: cause.into_owned(),
-            text: end_of(row).map(|(_, explanation)| explanation.text).or(advice(incident.cause)),
+            text: match row.reason.mended_at() {
+                Some(_) => Some(
+                    "It was tried since, and works again. The host is not protected until a backup has ended well: the next \
+                     one shows it, and this goes by itself.",
+                ),
+                None => end_of(row).map(|(_, explanation)| explanation.text).or(advice(incident.cause)),
+            },
             others: others(group),
             safe: safe(now, row),
             action: Some(next.action(&host)).filter(|step| step.href != format!("/hosts/{host}")),
@@ -64,6 +70,13 @@ impl HostIncident {
 /// What to look at, where no backup says it.
 const fn advice(cause: Cause) -> Option<&'static str> {
     match cause {
+        Cause::NoSchedule => Some(
+            "What is saved gets old, and nobody is told. Add a schedule, switch it on again, or say in the source group that \
+             it is backed up by hand.",
+        ),
+        Cause::CredentialsRefused { .. } => Some(
+            "What is saved is safe; the next backup will fail. Set the credentials again, and test them.",
+        ),
         Cause::Offline => Some(
             "Nothing is heard of its agent: the machine is off or asleep, its network is cut, or the agent does not run. \
              holdfast-agent status says so on the machine itself. What is due waits until it is back.",

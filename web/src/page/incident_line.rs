@@ -53,7 +53,7 @@ pub(crate) struct IncidentLine {
 
 impl IncidentLine {
     pub(crate) fn new(now: Timestamp, state: &FleetState, seen: IncidentView) -> Self {
-        let IncidentView { incident, count: has_it, hosts, hosts_left_out } = seen;
+        let IncidentView { incident, count: has_it, mended, hosts, hosts_left_out } = seen;
         let now_met: Vec<&MetHost> = hosts.iter().filter(|host| host.left.is_none()).collect();
         let number = u64::from(has_it);
         let names = now_met.iter().take(MOST_NAMES).map(|host| met(now, host)).collect::<Vec<_>>();
@@ -74,7 +74,7 @@ impl IncidentLine {
             whom: whom(&incident, number),
             more: (more > 0 && !names.is_empty()).then(|| format!("and {} more", count(more))),
             names,
-            told: told(now, &incident),
+            told: told(now, &incident, mended),
             ack: incident.ack.as_ref().map(|ack| AckLine {
                 by: by(&ack.by),
                 until: When::until(ack.until),
@@ -97,6 +97,9 @@ impl IncidentLine {
 
 fn met(now: Timestamp, host: &MetHost) -> MetLine {
     let text = match host.left {
+        None if host.mended_at.is_some() => {
+            format!("since {}; mended, waits for proof by a good backup", When::until(host.since).text)
+        }
         None => format!("since {}", When::until(host.since).text),
         Some((at, Left::Recovered)) => format!("recovered {}", ago(now, at)),
         Some((at, Left::OtherCause)) => format!("has another cause since {}", When::until(at).text),
@@ -127,7 +130,7 @@ fn whom(incident: &Incident, number: u64) -> String {
 }
 
 /// Since when, how it became worse, how it ended.
-fn told(now: Timestamp, incident: &Incident) -> String {
+fn told(now: Timestamp, incident: &Incident, mended: u32) -> String {
     let since = When::until(incident.since).text;
     let mut text = match incident.ended {
         None => format!("Since {since} ({}).", span(now.ms_since(incident.since))),
@@ -150,7 +153,13 @@ fn told(now: Timestamp, incident: &Incident) -> String {
             format!("{text} Became critical {at}.")
         };
     }
-    text
+    match mended {
+        0 => text,
+        1 => format!("{text} 1 host is mended and waits for proof by a good backup."),
+        hosts => {
+            format!("{text} {} hosts are mended and wait for proof by a good backup.", count(hosts.into()))
+        }
+    }
 }
 
 #[cfg(test)]

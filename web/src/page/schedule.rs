@@ -112,7 +112,7 @@ impl ScheduleLine {
             name: schedule.name.clone(),
             cron: format!("{} {}", schedule.cron, schedule.timezone),
             groups: schedule.groups.join(", "),
-            next: view.next_due_at.map(|at| When::ago(now, at)),
+            next: view.next_run_at.map(|at| When::ago(now, at)),
             retries: match schedule.retry_max {
                 0 => "none".to_owned(),
                 most => format!("up to {most}"),
@@ -156,16 +156,24 @@ fn view(
         retry_max: schedule.retry_max.to_string(),
         jitter_secs: schedule.jitter_secs.to_string(),
         words: cron.as_ref().map(Cron::in_words),
-        times: cron.map(|cron| next_times(&cron, now)).unwrap_or_default(),
+        times: cron
+            .map(|cron| {
+                let delay_ms = cron::delay_ms(host.id, &schedule.name, schedule.jitter_secs);
+                next_times(&cron, now, delay_ms)
+            })
+            .unwrap_or_default(),
         delete: old_name.map(|name| confirm(host, name)),
         problem: None,
     }
 }
 
-fn next_times(cron: &Cron, now: Timestamp) -> Vec<NextTime> {
-    let times = std::iter::successors(cron.next_after(now), |at| cron.next_after(*at));
+/// The next times at which it runs, `delay_ms` after those that the expression names.
+fn next_times(cron: &Cron, now: Timestamp, delay_ms: u64) -> Vec<NextTime> {
+    let since = Timestamp(now.0.saturating_sub(delay_ms));
+    let times = std::iter::successors(cron.next_after(since), |at| cron.next_after(*at));
     times
         .take(TIMES)
+        .map(|at| at.plus_ms(delay_ms))
         .map(|at| NextTime { local: cron.local(at), when: When { text: ago(now, at), ..When::ago(now, at) } })
         .collect()
 }
@@ -212,6 +220,7 @@ fn typed(form: &Form, blank: &FormPage<'_>, problem: Option<&Problem>) -> Schedu
         timezone: form.text("timezone"),
         groups: form.all("groups"),
         enabled: form.has("enabled"),
+        jitter_secs: form.text("jitter_secs").parse().unwrap_or(0),
         ..Schedule::default()
     };
     ScheduleFormView {

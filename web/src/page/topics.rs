@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// The rate is taken over this long.
 const RATE_OVER_MS: u64 = 10_000;
 const ALL: &str = "hf/1/#";
-const KINDS: [&str; 7] = ["cmd", "plan", "evt", "live", "presence", "repo/stats", "view"];
+const KINDS: [&str; 8] = ["cmd", "plan", "evt", "live", "presence", "repo/stats", "bulk", "view"];
 
 /// A message's row.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +45,8 @@ pub(crate) struct TopicsView {
     pub(crate) problem: Option<String>,
     pub(crate) kind: Option<&'static str>,
     pub(crate) kinds: Vec<FilterLink>,
+    /// Where the filters with their counts are fetched again.
+    pub(crate) kinds_href: String,
     pub(crate) paused: bool,
     /// Pause, or go on.
     pub(crate) pause_href: String,
@@ -57,7 +59,7 @@ pub(crate) struct TopicsView {
 impl View for TopicsView {
     const TEMPLATE: &'static str = "page/topics.html";
     const NAV: &'static str = "topics";
-    const PARTS: &'static [&'static str] = &["topics-next"];
+    const PARTS: &'static [&'static str] = &["topics-next", "topics-kinds"];
 }
 
 #[cfg(test)]
@@ -69,6 +71,7 @@ impl crate::sample::Samples for TopicsView {
                 problem: s.some("# stands alone, as the last level."),
                 kind: Some("cmd"),
                 kinds: vec![FilterLink::sample(s)],
+                kinds_href: "/topics?part=topics-kinds".to_owned(),
                 paused,
                 pause_href: "/topics?pause=1".to_owned(),
                 next_href: "/topics?part=topics-next&after=7".to_owned(),
@@ -149,6 +152,10 @@ fn read(ctx: &Ctx, state: &FleetState, query: &Query) -> Result<TopicsView, Prob
     Ok(TopicsView {
         problem: check(&filter).err().map(str::to_owned),
         kinds,
+        kinds_href: {
+            let here = address(kind, false, None);
+            format!("{here}{}part=topics-kinds", if here.contains('?') { '&' } else { '?' })
+        },
         pause_href: address(kind, !paused, None),
         next_href: address(kind, false, Some(newest)),
         rate: rate(&kept, ctx.now()),

@@ -7,10 +7,11 @@ use schema::{Class, JobKind};
 
 /// What an incident is called: its cause, and at which storage.
 pub(crate) fn incident_title(incident: &Incident) -> String {
-    titled(incident.cause, incident.storage.as_deref())
+    cause_title(incident.cause, incident.storage.as_deref())
 }
 
-fn titled(cause: Cause, storage: Option<&str>) -> String {
+/// What a cause at a storage is called.
+pub(crate) fn cause_title(cause: Cause, storage: Option<&str>) -> String {
     match (cause, storage) {
         (Cause::Failed { class: Some(Class::Network), refusal: None }, Some(storage)) => {
             format!("The storage {storage} can't be reached")
@@ -59,6 +60,8 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::Certificate => "A certificate of the server expires soon",
         Cause::ServerDisk => "The server's disk is nearly full",
         Cause::ArchiveLate => "The newest archive of the server is too old",
+        Cause::NoSchedule => "In no schedule that is on",
+        Cause::CredentialsRefused { .. } => "The credentials are refused",
     }
 }
 
@@ -107,9 +110,9 @@ mod tests {
         let samples = Cause::samples();
         let words: BTreeSet<_> = samples.iter().map(|cause| cause_words(*cause)).collect();
         assert_eq!(words.len(), samples.len(), "{words:?}");
-        let told = |cause: &Cause| format!("{}: {}\n", cause.code(), titled(*cause, None));
+        let told = |cause: &Cause| format!("{}: {}\n", cause.code(), cause_title(*cause, None));
         insta::assert_snapshot!("causes", samples.iter().map(told).collect::<String>());
-        let at = |cause| titled(cause, Some("nas:8000"));
+        let at = |cause| cause_title(cause, Some("nas:8000"));
         assert_eq!(at(samples[0]), "The storage nas:8000 can't be reached");
         assert_eq!(at(Cause::Damaged), "The repository has errors, at nas:8000");
     }

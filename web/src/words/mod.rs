@@ -15,7 +15,7 @@ pub(crate) use archives::archives;
 pub(crate) use damage::unreadable;
 pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
-pub(crate) use incident::{ending, explained, incident_label, incident_title};
+pub(crate) use incident::{cause_title, ending, explained, incident_label, incident_title};
 pub(crate) use kits::{gap, kits};
 pub(crate) use pending::{given_up, setback};
 pub(crate) use reason::{reason, reason_of_several};

@@ -41,6 +41,8 @@ fn group(reason: &Reason) -> Option<&str> {
         | Reason::Lacking { group, .. }
         | Reason::NoSnapshot { group }
         | Reason::ProofFailed { group, .. }
+        | Reason::NoSchedule { group }
+        | Reason::Mended { group, .. }
         | Reason::Unproven { group, .. } => group.as_deref(),
         _ => None,
     }
@@ -101,6 +103,16 @@ fn without_group(reason: &Reason, now: Timestamp) -> String {
             return format!("Last proven {} ago", days(now.ms_since(*at)));
         }
         Reason::Unproven { proven_at: None, .. } => unproven(false),
+        Reason::NoSchedule { .. } => "In no schedule that is on",
+        Reason::CredentialsRefused { class: refused, .. } => {
+            return format!("Its credentials are refused: {}", class(*refused));
+        }
+        Reason::Mended { class: failed, .. } => {
+            return format!(
+                "{}: mended, waits for proof by a good backup",
+                class(failed.unwrap_or(Class::Other))
+            );
+        }
     };
     words.to_owned()
 }

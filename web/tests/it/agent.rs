@@ -341,7 +341,9 @@ pub(crate) async fn boat(world: &World, client: &Client) -> TestAgent {
     let body = json!({"url": "rest:http://vault.lan:8000/boat-pi/", "username": "boat", "password": "rest-secret",
         "repo_password": "restic-secret", "env": {"AWS_SECRET_ACCESS_KEY": "env-secret"}});
     client.send(axum::http::Method::PUT, &format!("{host}/repo-credentials"), Some(&body)).await.expect(200);
-    let body = json!({"name": "logbook", "includes": ["/srv/logbook"], "keep": {"daily": 7}});
+    let body = json!({
+        "name": "logbook", "includes": ["/srv/logbook"], "keep": {"daily": 7}, "by_hand_days": 2
+    });
     client.post(&format!("{host}/groups"), &body).await.expect(201);
     let job = run(client, &format!("{host}/groups/logbook/backup")).await;
     agent.back_up(world, job).await;

@@ -2,7 +2,7 @@
 
 use crate::agent::{TestAgent, boat, run};
 use crate::words::words;
-use crate::world::World;
+use crate::world::{Client, World};
 use axum::body::Body;
 use axum::http::Method;
 use schema::job::ProbeSummary;
@@ -535,8 +535,148 @@ async fn the_fleet_page_searches_and_filters() {
     let rows = client.get("/?part=fleet-hosts&state=ok").await.expect(200).text;
     assert!(rows.contains("boat-pi") && !rows.contains("studio-mini"));
     assert!(client.get("/?q=nothing").await.text.contains("No host matches"));
+    // What is typed is searched for in place: the filters count what is found, and the address is told.
+    let found = client.get_htmx("/?part=fleet-list&state=ok&sort=name&q=boat").await.expect(200).text;
+    assert!(found.contains("data-address=\"/?q=boat&amp;state=ok&amp;sort=name\""), "{found}");
+    assert!(
+        found.contains("All <b>1</b>") && found.contains("Ok <b>1</b>") && !found.contains("New <b>"),
+        "{found}"
+    );
+    assert!(found.contains("id=\"fleet-hosts\"") && !found.contains("studio-mini"), "{found}");
+    let found = client.get("/?q=studio&sort=name").await.expect(200).text;
+    assert!(found.contains("New <b>1</b>") && found.contains("Ok <b>0</b>"), "{found}");
+    assert!(
+        found.contains("hx-get=\"/?part=fleet-list&amp;sort=name\""),
+        "the search keeps the order: {found}"
+    );
+    assert!(found.contains("type=\"hidden\" name=\"sort\" value=\"name\""), "also without scripts: {found}");
+    assert!(
+        found.contains("href=\"/?q=studio&amp;state=new&amp;sort=name\""),
+        "and a filter keeps the search"
+    );
+    let live = client.get("/?part=fleet-filters&q=studio").await.expect(200).text;
+    assert!(live.contains("data-topics=\"fleet incidents\"") && live.contains("All <b>1</b>"), "{live}");
     let hostile = client.get("/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await.expect(200).text;
     assert!(!hostile.contains("<script>alert"));
+}
+
+#[tokio::test]
+async fn what_needs_somebody_is_shown_by_its_very_cause_and_the_numbers_add_up() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut boat = boat(&world, &client).await;
+    let body = json!({"url": "rest:http://vault.lan:8000/sloop/", "username": "sloop", "password": "rest-secret",
+        "repo_password": "restic-secret"});
+    let group = json!({"name": "logbook", "includes": ["/srv/logbook"], "by_hand_days": 2});
+    let mut others = Vec::new();
+    for name in ["sloop", "yawl", "dinghy"] {
+        let mut agent = TestAgent::enrol(&world, &client, name).await;
+        agent.hello(&world, 1).await;
+        let host = format!("/api/hosts/{}", agent.host);
+        client.send(Method::PUT, &format!("{host}/repo-credentials"), Some(&body)).await.expect(200);
+        client.post(&format!("{host}/groups"), &group).await.expect(201);
+        let job = run(&client, &format!("{host}/groups/logbook/backup")).await;
+        agent.back_up(&world, job).await;
+        others.push(agent);
+    }
+    for (agent, class) in others.iter_mut().zip([Class::Auth, Class::Auth, Class::Hook]) {
+        let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
+        agent.start(&world, job).await;
+        agent.finish(&world, job, Outcome::Failed, Some(class), "no", Summary::None).await;
+    }
+    let page = client.get("/").await.expect(200).text;
+    let said = words(&page);
+    assert!(
+        said.contains("1 of 4 hosts protected; 3 need attention") && said.contains("3 are not protected."),
+        "{said}"
+    );
+    // One step from what needs somebody to its rows.
+    let href = page.split('"').find(|text| text.contains("cause=")).unwrap().replace("&amp;", "&");
+    assert_eq!(href, "/?cause=failed.auth&storage=vault.lan%3A8000#fleet-list");
+    let shown = client.get(href.split('#').next().unwrap()).await.expect(200).text;
+    let rows = shown.split("id=\"fleet-hosts\"").nth(1).unwrap();
+    assert!(rows.contains("sloop") && rows.contains("yawl"), "{rows}");
+    assert!(!rows.contains("dinghy") && !rows.contains("boat-pi"), "{rows}");
+    assert!(shown.contains("All <b>2</b>") && shown.contains("Failed <b>2</b>"), "{shown}");
+    let listed = client.get("/api/hosts?cause=failed.auth&storage=vault.lan:8000").await.expect(200).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert!(
+        client.get("/api/hosts?cause=failed.auth&storage=").await.json()["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    let wrong = client.get("/api/hosts?cause=auth").await;
+    assert_eq!((wrong.status.as_u16(), wrong.code().as_str()), (422, "invalid_input"));
+    // Page, report and metrics count the same four parts.
+    world.pass(60_000);
+    let job = run(&client, &format!("/api/hosts/{}/repo-credentials/test", boat.host)).await;
+    boat.start(&world, job).await;
+    boat.finish(&world, job, Outcome::Failed, Some(Class::Auth), "401", Summary::None).await;
+    let report = client.get("/api/report").await.expect(200).json();
+    let number = |field: &str| report[field].as_u64().unwrap();
+    assert_eq!((number("hosts_total"), number("protected"), number("protected_in_need")), (4, 0, 0));
+    assert_eq!(number("unprotected_in_need"), 4);
+    let metrics = client.get("/metrics").await.expect(200).text;
+    let parts: Vec<&str> =
+        metrics.lines().filter(|line| line.starts_with("holdfast_hosts_protection{")).collect();
+    let sum: f64 = parts.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+    assert!(parts.len() == 4 && (sum - 4.0).abs() < 0.1, "{parts:?}");
+    let said = words(&client.get("/?part=fleet-sentence").await.expect(200).text);
+    assert!(said.contains("0 of 4 hosts protected; 4 need attention"), "{said}");
+    let host = words(&client.get(&format!("/hosts/{}", boat.host)).await.expect(200).text);
+    assert!(
+        host.contains("Its credentials are refused: Wrong password") && host.contains("Set credentials"),
+        "{host}"
+    );
+    assert!(host.contains("All was backed up on 1 of 1 day since it was enrolled"), "{host}");
+}
+
+#[tokio::test]
+async fn a_group_is_said_to_be_backed_up_by_hand_in_its_form() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let agent = boat(&world, &client).await;
+    let host = format!("/hosts/{}", agent.host);
+    let row = async |client: &Client| client.get(&format!("/api{host}")).await.expect(200).json();
+    let form = "name=logbook&includes=%2Fsrv%2Flogbook&retry_max=3";
+    client.post_form(&format!("{host}/groups/logbook"), form).await.expect(303);
+    let told = row(&client).await;
+    assert_eq!((&told["reason_code"], &told["protected"]), (&json!("no_schedule"), &json!(false)));
+    let page = client.get(&host).await.expect(200).text;
+    assert!(page.contains("In no schedule that is on") && page.contains("/new-schedule"), "{page}");
+    let refused =
+        client.post_form(&format!("{host}/groups/logbook"), &format!("{form}&by_hand_days=400")).await;
+    assert!(refused.expect(422).text.contains("at most 366 days old"));
+    client.post_form(&format!("{host}/groups/logbook"), &format!("{form}&by_hand_days=30")).await.expect(303);
+    let told = row(&client).await;
+    assert_eq!((&told["status"], &told["protected"]), (&json!("ok"), &json!(true)));
+    assert!(client.get(&host).await.text.contains("By hand, at least every 30 days"));
+    assert_eq!(client.get(&format!("/api{host}/groups/logbook")).await.json()["by_hand_days"], 30);
+}
+
+#[tokio::test]
+async fn the_kinds_of_messages_are_counted_again_while_the_page_is_open() {
+    let world = World::new();
+    let client = world.admin().await;
+    let counted =
+        async |client: &Client| client.get("/topics?part=topics-kinds&kind=evt").await.expect(200).text;
+    let page = client.get("/topics?kind=evt").await.expect(200).text;
+    let href = page.split('"').find(|text| text.contains("part=topics-kinds")).unwrap().replace("&amp;", "&");
+    assert!(
+        href.starts_with("/topics?kind=evt&") && counted(&client).await.contains("evt <b>0</b>"),
+        "{href}"
+    );
+    boat(&world, &client).await;
+    let now = client.get(&href).await.expect(200).text;
+    assert!(!now.contains("evt <b>0</b>") && now.contains("data-topics=\"traffic\""), "{now}");
+    let number = |text: &str| text.split("</b>").next().unwrap().replace(',', "").parse::<u64>().unwrap();
+    let counts: Vec<u64> = now.split("<b>").skip(1).map(number).collect();
+    assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "each message is of one kind: {now}");
+    assert!(
+        !client.get("/topics?pause=1").await.text.contains("part=topics-kinds"),
+        "not while it is paused"
+    );
 }
 
 #[tokio::test]

@@ -66,6 +66,10 @@ pub(crate) struct GroupBody {
     /// How often a scheduled backup is tried again; its schedule may allow less.
     #[serde(default = "retry_max")]
     retry_max: u16,
+    /// It is backed up by hand, and a good backup may be so many days old, at most 366. 0: a schedule backs it up, and its
+    /// host needs attention while none does.
+    #[serde(default)]
+    by_hand_days: u16,
     /// Snapshots of other tags or host names that belong to it too: of its former names, or adopted. Left out of a PUT,
     /// they stay.
     #[schema(nullable = false)]
@@ -126,6 +130,7 @@ impl From<GroupBody> for Group {
             hooks_after: body.hooks.after,
             keep: body.keep.into(),
             retry_max: body.retry_max,
+            by_hand_days: body.by_hand_days,
             origins: body.origins.unwrap_or_default().into_iter().map(Origin::from).collect(),
         }
     }
@@ -263,6 +268,7 @@ impl From<Group> for GroupBody {
                 within: keep.within,
             },
             retry_max: group.retry_max,
+            by_hand_days: group.by_hand_days,
             origins: Some(group.origins.into_iter().map(OriginBody::from).collect()),
         }
     }

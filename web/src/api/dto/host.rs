@@ -37,7 +37,8 @@ pub(crate) struct HostOut {
     /// The same as a word that stays: `ok`, `offline`, `missed`, the class of a backup that did not end well, …
     #[schema(value_type = words::HostReason)]
     reason_code: &'static str,
-    /// Whether every source group has a good and recent backup.
+    /// Whether every source group is in a schedule that is on (or backed up by hand, as somebody said) and has a good, whole
+    /// and recent backup, the credentials are not known to be refused, and the clock is not off by hours.
     protected: bool,
     /// How far it is proven that it can be restored: `proven`; `waiting` for the first proof; `unproven`; `failed`: files
     /// could not be restored, or were different; `off`: nothing is proven by itself; `nothing` that could be proven.
@@ -83,7 +84,9 @@ pub(crate) struct HostOut {
     groups: u32,
     open_jobs: u32,
     has_repo_credentials: bool,
-    /// A word for each of the last 30 days, oldest first.
+    /// When what the last backup failed of was seen to be mended; it waits for a good backup to show it.
+    mended_at: Option<String>,
+    /// A word for each of the last 30 days, oldest first. `before`: it was not enrolled yet.
     #[schema(value_type = Vec<words::DayWord>)]
     days: Vec<&'static str>,
 }
@@ -193,6 +196,7 @@ impl From<HostRow> for HostOut {
             groups: row.groups,
             open_jobs: row.open_jobs,
             has_repo_credentials: row.has_repo_credentials,
+            mended_at: time(row.reason.mended_at()),
             days: row.days().iter().map(|day| day.as_str()).collect(),
             name: row.host.name.clone(),
             labels: row.host.labels.clone(),

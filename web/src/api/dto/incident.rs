@@ -41,6 +41,8 @@ pub(crate) struct IncidentHostOut {
     name: String,
     /// Since when it has the cause, as far as is known.
     since: String,
+    /// When what its last backup failed of was seen to be mended: it waits for a good backup to show it; null: it was not.
+    mended_at: Option<String>,
     /// When it had it no more; null: it still has it.
     left_at: Option<String>,
     /// It is well; false while it has the cause, and when it has another one.
@@ -74,6 +76,8 @@ pub(crate) struct IncidentOut {
     ended_by: Option<&'static str>,
     /// How many have the cause now.
     count: u32,
+    /// How many of them are mended, and wait for a good backup to show it.
+    mended: u32,
     /// The most that had it at once.
     most: u32,
     /// When it last became worse.
@@ -102,7 +106,7 @@ pub(crate) struct IncidentAckIn {
 
 impl From<IncidentView> for IncidentOut {
     fn from(seen: IncidentView) -> Self {
-        let IncidentView { incident, count, hosts, hosts_left_out } = seen;
+        let IncidentView { incident, count, mended, hosts, hosts_left_out } = seen;
         Self {
             id: incident.id.to_string(),
             state: IncidentState::of(&incident).as_str(),
@@ -116,6 +120,7 @@ impl From<IncidentView> for IncidentOut {
             ended_at: time(incident.ended.map(|(at, _)| at)),
             ended_by: incident.ended.map(|(_, ending)| ending.as_str()),
             count,
+            mended,
             most: incident.most,
             worsened: incident.worsened.map(|worsened| WorsenedOut {
                 at: rfc3339(worsened.at),
@@ -143,6 +148,7 @@ impl From<MetHost> for IncidentHostOut {
             id: met.host.to_string(),
             name: met.name,
             since: rfc3339(met.since),
+            mended_at: time(met.mended_at),
             left_at: time(met.left.map(|(at, _)| at)),
             recovered: met.left.is_some_and(|(_, left)| left == Left::Recovered),
         }

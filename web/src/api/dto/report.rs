@@ -16,8 +16,12 @@ pub(crate) struct ReportOut {
     made_at: String,
     /// Number of all hosts.
     hosts_total: u32,
-    /// Hosts with a good and recent backup of every source group.
+    /// Hosts that are protected, as each host says; the others add up to `hosts_total`.
     protected: u32,
+    /// Of the protected: hosts that need attention all the same, such as for a proof that is too old.
+    protected_in_need: u32,
+    /// Of the others: hosts that need attention. The rest run their first backup, or somebody has acknowledged them.
+    unprotected_in_need: u32,
     /// Hosts that were proven not too long ago.
     proven: u32,
     /// Hosts by status; they add up to `hosts_total`.
@@ -114,6 +118,8 @@ impl From<&Report> for ReportOut {
             made_at: rfc3339(report.made_at),
             hosts_total: report.counts.total,
             protected: report.counts.protected,
+            protected_in_need: report.counts.protected_in_need,
+            unprotected_in_need: report.counts.unprotected_in_need,
             proven: report.counts.proven,
             by_status: Status::ALL
                 .map(|status| HostsOfStatusOut { status: status.as_str(), hosts: report.counts.of(status) })

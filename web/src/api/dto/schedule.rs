@@ -55,7 +55,11 @@ pub(crate) struct ScheduleOut {
     retry_max: u16,
     jitter_secs: u32,
     /// Null when it is off.
+    /// The next due time, before hosts are spread. See `next_run_at`.
     next_due_at: Option<String>,
+    /// When it runs next on this host: the due time and what the host is spread by. `next_run_at` of the host is the first of
+    /// these.
+    next_run_at: Option<String>,
     /// When it runs, in words.
     in_words: String,
     /// Why it never runs although it is on: its time zone or its expression is not known any more.
@@ -66,8 +70,21 @@ impl From<ScheduleView> for ScheduleOut {
     fn from(view: ScheduleView) -> Self {
         let in_words = in_words(&view.schedule);
         let Schedule { name, cron, timezone, groups, enabled, retry_max, jitter_secs } = view.schedule;
-        let (next_due_at, problem) = (time(view.next_due_at), view.problem);
-        Self { name, cron, timezone, groups, enabled, retry_max, jitter_secs, next_due_at, in_words, problem }
+        let (next_due_at, next_run_at) = (time(view.next_due_at), time(view.next_run_at));
+        let problem = view.problem;
+        Self {
+            name,
+            cron,
+            timezone,
+            groups,
+            enabled,
+            retry_max,
+            jitter_secs,
+            next_due_at,
+            next_run_at,
+            in_words,
+            problem,
+        }
     }
 }
 
