@@ -54,8 +54,7 @@ pub(crate) struct ScheduleOut {
     enabled: bool,
     retry_max: u16,
     jitter_secs: u32,
-    /// Null when it is off.
-    /// The next due time, before hosts are spread. See `next_run_at`.
+    /// The next due time, before hosts are spread; null when it is off.
     next_due_at: Option<String>,
     /// When it runs next on this host: the due time and what the host is spread by. `next_run_at` of the host is the first of
     /// these.
