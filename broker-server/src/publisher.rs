@@ -87,7 +87,13 @@ struct Stale {
 impl Stale {
     fn note(&mut self, what: &Changed) {
         match what {
-            &Changed::Host(host) | &Changed::Repo(host) => {
+            // How a host stands follows from its plans, credentials and runs, too.
+            &(Changed::Host(host)
+            | Changed::Repo(host)
+            | Changed::Groups(host)
+            | Changed::Schedules(host)
+            | Changed::Credentials(host)
+            | Changed::Pending(host)) => {
                 self.hosts.insert(host);
             }
             &Changed::Job { host, job } => {
