@@ -70,6 +70,11 @@ fn from_the_set_up_link_to_the_first_backup_and_through_the_work_of_a_day() {
     browser.wait_text("Backup of system", SOON);
     browser.wait_text("Succeeded", LONG);
     browser.open(&format!("{}/", server.base()));
+    browser.wait_text("In no schedule that is on", SOON);
+    browser.open(&format!("{}/hosts/{host}/new-schedule", server.base()));
+    browser.click(&browser.find("form.panel .panel-foot button"));
+    browser.wait_text("Every day at 02:30", SOON);
+    browser.open(&format!("{}/", server.base()));
     browser.wait_text("1 of 1 host", SOON);
 
     // Prune is off without admin credentials, and on with them.

@@ -71,7 +71,7 @@ impl HostIncident {
 const fn advice(cause: Cause) -> Option<&'static str> {
     match cause {
         Cause::NoSchedule => Some(
-            "What is saved gets old, and nobody is told. Add a schedule, switch it on again, or say in the source group that \
+            "What is saved gets old. Add a schedule, switch it on again, or say in the source group that \
              it is backed up by hand.",
         ),
         Cause::CredentialsRefused { .. } => Some(
