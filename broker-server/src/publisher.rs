@@ -86,25 +86,25 @@ struct Stale {
 
 impl Stale {
     fn note(&mut self, what: &Changed) {
-        match what {
+        match *what {
             // How a host stands follows from its plans, credentials and runs, too.
-            &(Changed::Host(host)
+            Changed::Host(host)
             | Changed::Repo(host)
             | Changed::Groups(host)
             | Changed::Schedules(host)
             | Changed::Credentials(host)
-            | Changed::Pending(host)) => {
+            | Changed::Pending(host) => {
                 self.hosts.insert(host);
             }
-            &Changed::Job { host, job } => {
+            Changed::Job { host, job } => {
                 self.jobs.insert(job, host);
                 // How a host stands follows from its jobs.
                 self.hosts.insert(host);
             }
-            &Changed::JobLive { host, job } => {
+            Changed::JobLive { host, job } => {
                 self.jobs.insert(job, host);
             }
-            &Changed::Incident(incident) => {
+            Changed::Incident(incident) => {
                 self.incidents.insert(incident);
             }
             _ => {}

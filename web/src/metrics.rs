@@ -38,7 +38,7 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
         "Hosts whose agents obey another server that was made of this one, and take nothing from this one.";
     families.push(("holdfast_superseded_hosts", "gauge", help, one(state.superseded().len() as f64)));
     families.extend(of_agent_access(&state.addresses()?, &state.authorities()?));
-    families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
+    families.extend(of_data_file(ctx.app.fleet.last_scrub().as_ref(), (ctx.app.settings.space_left)()));
     let writer = ctx.app.fleet.writer_counts();
     families.extend([
         (
@@ -217,8 +217,8 @@ fn of_kits(kits: &Kits) -> Vec<Family<'static>> {
 }
 
 /// The last look through the data file, and the space that is left.
-fn of_data_file(scrub: Option<Scrub>, space_left: Option<u64>) -> Vec<Family<'static>> {
-    let is = |is: fn(&Found) -> bool| scrub.as_ref().map(|scrub| f64::from(u8::from(is(&scrub.found))));
+fn of_data_file(scrub: Option<&Scrub>, space_left: Option<u64>) -> Vec<Family<'static>> {
+    let is = |is: fn(&Found) -> bool| scrub.map(|scrub| f64::from(u8::from(is(&scrub.found))));
     let gauge = |name, help, value| (name, "gauge", help, known(value));
     vec![
         gauge(
@@ -229,12 +229,12 @@ fn of_data_file(scrub: Option<Scrub>, space_left: Option<u64>) -> Vec<Family<'st
         gauge(
             "holdfast_storage_scrub_time_seconds",
             "When the data file was last checked.",
-            scrub.as_ref().map(|scrub| scrub.at.0 as f64 / 1_000.0),
+            scrub.map(|scrub| scrub.at.0 as f64 / 1_000.0),
         ),
         gauge(
             "holdfast_storage_scrub_duration_seconds",
             "How long the check took.",
-            scrub.as_ref().map(|scrub| scrub.took_ms as f64 / 1_000.0),
+            scrub.map(|scrub| scrub.took_ms as f64 / 1_000.0),
         ),
         gauge(
             "holdfast_storage_damaged",

@@ -279,7 +279,7 @@ fn a_standby_follows_its_server_over_to_another_authority_and_names_what_is_wher
         .args([format!("--http={http}"), "--http-tls".to_owned()]);
     command.args(["--mqtt", "--mqtt-plain"].map(|flag| format!("{flag}={}", ports::free())));
     let mut server = Process::start("holdfast-server", command);
-    let _ = server.line("its set-up link", SOON, |line| line.split_once("setup: ").map(drop));
+    server.line("its set-up link", SOON, |line| line.split_once("setup: ").map(drop));
     let data = data_dir.display().to_string();
     let given = scratch.path().join("given.pem");
     let _ = fs::copy(data_dir.join("tls/ca.pem"), &given).expect("its authority");
