@@ -26,7 +26,7 @@ fn an_output_that_nobody_reads_is_no_error() {
     let _ = scratch.folder("state");
     for (program, line, code) in [
         ("holdfast-server", &["serve", "--data-dir", "x", "--print-config"][..], 0),
-        ("holdfast-server", &["check", "--data-dir", "x"], 0),
+        ("holdfast-server", &["check", "--data-dir", "x"], 3),
         ("holdfast-server", &["version"], 0),
         ("holdfast-server", &["--help"], 0),
         ("holdfast-agent", &["version"], 0),

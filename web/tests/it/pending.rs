@@ -135,7 +135,9 @@ async fn a_schedule_is_made_with_plain_forms_and_errors_keep_what_was_typed() {
     let page = client.get(&host).await.expect(200).text;
     assert!(page.contains("No schedule yet"), "{page}");
     let form = client.get(&format!("{host}/new-schedule")).await.expect(200).text;
-    insta::assert_snapshot!("schedule_form", words(&form));
+    // When it runs on this host follows from its id, which is drawn.
+    let minutes = |text: String, minute| text.replace(&format!(", 02:{minute} in "), ", 02:… in ");
+    insta::assert_snapshot!("schedule_form", (30..=40).fold(words(&form), minutes));
     assert!(form.contains("value=\"logbook\" checked"), "{form}");
     let typed =
         "name=nightly&cron=0+25+*+*+*&timezone=Europe%2FBerlin&groups=logbook&retry_max=7&jitter_secs=90";
