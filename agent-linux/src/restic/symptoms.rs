@@ -252,6 +252,8 @@ const SIGNS: &[(Symptom, &[&str])] = &[
             "not found in index",
             "config file has zero size",
             "Unmarshal: ",
+            // restic 0.18.0 panics where it can't read a folder of a snapshot.
+            "internal/walker.walk({",
         ],
     ),
     (Symptom::Exists, &["config file already exists", "repository already exists"]),
@@ -292,6 +294,7 @@ mod tests {
             "LoadRaw(<index/5341f6e436>): invalid data returned",
             "Unknown blob 296c232063",
             "id 654e4f83 not found in repository",
+            "github.com/restic/restic/internal/walker.walk({0x1143910, 0xc0000f9270}, {0x1139520, 0xc0003cf380}, ...)",
             "  tree 654e4f83: file \"\" blob 296c2320 not found in index",
         ] {
             let seen = Symptoms::of(line);
