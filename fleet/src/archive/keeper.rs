@@ -82,7 +82,7 @@ pub enum ArchiveState {
     Begun,
     /// Nobody has said for whom they are to be encrypted: none is made.
     NoKey,
-    /// The newest one is older than two days.
+    /// The newest one is older than two days, or the first one could not be made.
     Late,
 }
 

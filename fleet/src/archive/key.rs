@@ -90,7 +90,7 @@ pub fn check_recipient(text: &str) -> Result<(), ArchiveError> {
 }
 
 fn recipient(text: &str) -> Result<age::x25519::Recipient, ArchiveError> {
-    text.parse().map_err(|_| match text.trim().to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
+    text.parse().map_err(|_| match text.to_ascii_uppercase().contains("AGE-SECRET-KEY-") {
         true => ArchiveError::Secret,
         false => ArchiveError::Recipient(text.to_owned()),
     })
@@ -151,6 +151,18 @@ fn identities(text: &str) -> Result<Vec<age::x25519::Identity>, ArchiveError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_is_given_as_a_recipient_is_not_said_again() {
+        let secret = new_identity().0;
+        for text in [secret.expose().to_owned(), secret.expose().to_lowercase()] {
+            let why = check_recipient(&text).unwrap_err().to_string();
+            assert!(
+                why.contains("secret identity") && !why.to_uppercase().contains("AGE-SECRET-KEY-"),
+                "{why}"
+            );
+        }
+    }
 
     #[test]
     fn a_drawn_passphrase_is_told_from_a_made_up_one() {
