@@ -8,7 +8,7 @@ use crate::{
     eviction,
     fleet_directory::FleetDirectory,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
-    http, ingest, moves, out,
+    http, ingest, moves, notices, out,
     own_pieces::OwnPieces,
     platform, publisher,
     rollover::{self, Rollover},
@@ -203,6 +203,10 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     let settings = web_settings(&config, both, &gate, running, &own_pieces, archives, rollover);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let router = web::router(fleet.clone(), settings).merge(websocket::router(gate.clone(), proxies.clone()));
+    let kept = (fleet.clone(), config.public_url.value.clone(), notices::of_router(&router));
+    tasks.spawn("notices", notices::LOOK_EVERY, move |beat| {
+        notices::run(kept.0.clone(), kept.1.clone(), Arc::clone(&kept.2), beat)
+    });
     let http_task =
         tokio::spawn(http::serve(listener, speech, router, http::Limits::default(), proxies, stopped));
     let plain = config.mqtt_plain.value.map_or_else(|| "off".to_owned(), |address| address.to_string());

@@ -90,7 +90,10 @@ async fn hosts_changed(changes: &mut broadcast::Receiver<Change>) -> bool {
                 what: Changed::Incident(_) | Changed::JobLive { .. } | Changed::JobLog { .. },
                 ..
             }) => {}
-            Ok(Change { what: Changed::Audit | Changed::Accounts | Changed::Traffic, .. }) => {}
+            Ok(Change {
+                what: Changed::Audit | Changed::Accounts | Changed::Traffic | Changed::Notices,
+                ..
+            }) => {}
             Ok(_) | Err(RecvError::Lagged(_)) => return false,
             Err(RecvError::Closed) => return true,
         }

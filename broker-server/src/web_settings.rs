@@ -4,7 +4,7 @@ use crate::{
     certificates, clock,
     config::Config,
     gate::{self, GateHandle},
-    gate_metrics,
+    gate_metrics, notices,
     own_pieces::OwnPieces,
     platform,
     rollover::{Rollover, RolloverError},
@@ -49,6 +49,7 @@ pub(crate) fn web_settings(
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         refused_connections: Arc::new(move || refused.refused_connections()),
         archives,
+        send_notice: notices::at_once(public_url.clone()),
         stopped,
         lost_piece: Arc::new(move || own_pieces.found()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.

@@ -42,7 +42,8 @@ impl Share {
         match &entry.actor {
             // Whoever was refused need not be the one whose name was given.
             _ if entry.action.code().ends_with("refused") => Self::Machines,
-            Actor::Operator(_) => Self::People,
+            // Who has the link is a person, too.
+            Actor::Operator(_) | Actor::Link(_) => Self::People,
             Actor::Token(_) => Self::Programs,
             Actor::Schedule(_) | Actor::System | Actor::Agent => Self::Machines,
         }

@@ -67,6 +67,8 @@ pub enum Changed {
     Audit,
     /// Accounts of people, API tokens or MQTT viewers.
     Accounts,
+    /// Channels, routes, or what waits to be told.
+    Notices,
     /// What is in break-glass kits.
     Kits,
     /// The plan by which a host's agent backs up while the server is away.

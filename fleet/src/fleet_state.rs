@@ -4,9 +4,11 @@ use crate::authority::{self, AuthorityUse};
 use crate::context::{Context, sha256};
 use crate::dispatch::for_other;
 use crate::groups::Owners;
+use crate::incidents::link::{self, AckLink};
 use crate::incidents::{self, HostSeen, ServerNeed};
 use crate::kit::Kits;
 use crate::maintenance::{self, Decision};
+use crate::notices::{self, ChannelView, RouteView};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, Differences, EnrollToken, Flawed, Folder, FolderPlace, Found,
     GivenUp, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun,
@@ -82,6 +84,19 @@ impl FleetState {
         incidents::one(&self.view, &|host| self.host_row(host), id, most_hosts)
     }
 
+    /// The incident that the link of a message acknowledges, with at most so many hosts, as long as it does.
+    pub fn incident_of_link(
+        &self,
+        id: IncidentId,
+        key: &str,
+        most_hosts: usize,
+    ) -> Result<IncidentView, Refused> {
+        let seen = self.incident(id, most_hosts)?.ok_or(Refused::IncidentNotFound)?;
+        let link = AckLink::read(id, key, &self.context.facts.master);
+        link::check(&self.view, link, &seen.incident, self.now)?;
+        Ok(seen)
+    }
+
     /// The ids of all incidents that are open.
     pub fn open_incidents(&self) -> Result<Vec<IncidentId>, StoreError> {
         incidents::open(&self.view)
@@ -91,6 +106,16 @@ impl FleetState {
     /// many of them somebody lets rest.
     pub fn incident_counts(&self) -> Result<([u32; 2], u32), StoreError> {
         incidents::standing_counts(&self.view)
+    }
+
+    /// All channels, by name, and what waits there.
+    pub fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
+        notices::channels(&self.view, self.now)
+    }
+
+    /// All routes of notices, by name.
+    pub fn routes(&self) -> Result<Vec<RouteView>, StoreError> {
+        notices::routes(&self.view)
     }
 
     /// How each host stands, as far as incidents go.
@@ -104,7 +129,8 @@ impl FleetState {
         hosts: &[HostSeen],
         server: &[ServerNeed],
     ) -> Result<bool, StoreError> {
-        Ok(incidents::look(&self.view, hosts, server, self.now)?.changes())
+        let server = incidents::with_channels(&self.view, server)?;
+        Ok(incidents::look(&self.view, hosts, &server, self.now)?.changes())
     }
 
     /// How many hosts stand how.

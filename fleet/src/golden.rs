@@ -6,11 +6,12 @@
 use crate::link::Sent;
 use crate::record::meta::{LostSpan, Meta};
 use crate::record::{
-    Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, Cause, ClosedBy, DiffFigures,
-    DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Ending, Every, Extent, FindPlan, Flawed,
-    ForgetFigures, GivenAddress, Group, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss, Newest,
-    Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role,
-    Severity, Soundness, SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Whole,
+    Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, Cause, Channel, ClosedBy,
+    DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Email, Ending, Event, Every,
+    Extent, FindPlan, Flawed, ForgetFigures, GivenAddress, Group, Heartbeat, Hold, JobFigures, JobState,
+    JobWhat, Lack, Left, Loss, MailSecurity, Newest, Origin, Past, ProbeFigures, RestoreFailure,
+    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, RouteState, SendFault, Severity, Soundness,
+    SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Webhook, WebhookForm, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, IncidentId, JobId, Overwrite, Refusal, RepoId, Slot, SlotRevision,
@@ -69,6 +70,7 @@ fn enums(written: &mut Written) {
         Actor::Schedule(_) => Actor::Schedule(text("hourly")),
         Actor::System => Actor::System,
         Actor::Agent => Actor::Agent,
+        Actor::Link(_) => Actor::Link(text("mail")),
     });
     each!(written, AuditTarget {
         AuditTarget::Server => AuditTarget::Server,
@@ -124,7 +126,50 @@ fn enums(written: &mut Written) {
         Cause::ArchiveLate => Cause::ArchiveLate,
         Cause::NoSchedule => Cause::NoSchedule,
         Cause::CredentialsRefused { .. } => Cause::CredentialsRefused { class: Class::Auth },
+        Cause::Channel => Cause::Channel,
     });
+    each!(written, Event {
+        Event::Opened => Event::Opened,
+        Event::Worsened => Event::Worsened,
+        Event::StillOpen => Event::StillOpen,
+        Event::Recovered => Event::Recovered,
+    });
+    each!(written, Channel {
+        Channel::Email(_) => Channel::Email(Email {
+            server: text("mail.example"),
+            port: 587,
+            security: MailSecurity::StartTls,
+            username: text("holdfast"),
+            from: text("holdfast@example.com"),
+            to: vec![text("ada@example.com")],
+            ca: String::new(),
+        }),
+        Channel::Webhook(_) => Channel::Webhook(Webhook {
+            form: WebhookForm::Ntfy,
+            place: text("https://hooks.example"),
+            header_names: vec![text("X-Token")],
+            secret_names: vec![text("topic")],
+            is_signed: true,
+            ca: String::new(),
+        }),
+        Channel::Heartbeat(_) => Channel::Heartbeat(Heartbeat {
+            place: text("https://hooks.example"),
+            every_min: 5,
+            ca: String::new(),
+        }),
+    });
+    for security in MailSecurity::ALL {
+        written.add(&format!("MailSecurity {}", security.as_str()), &security);
+    }
+    for form in WebhookForm::ALL {
+        written.add(&format!("WebhookForm {}", form.as_str()), &form);
+    }
+    for fault in SendFault::SAMPLES {
+        written.add(&format!("SendFault {}", fault.code()), &fault);
+    }
+    for state in RouteState::ALL {
+        written.add(&format!("RouteState {}", state.as_str()), &state);
+    }
     each!(written, Severity {
         Severity::Warning => Severity::Warning,
         Severity::Critical => Severity::Critical,

@@ -71,6 +71,7 @@ mod listing;
 mod login;
 pub mod maintenance;
 mod newcomer;
+mod notices;
 mod op;
 mod opening;
 mod page_url;
@@ -132,12 +133,16 @@ pub use kit::{KitChoice, KitCredentials, KitGap, KitHost, KitSlot, Kits, NewKit,
 pub use listing::SnapshotCursor;
 pub use login::NoLogin;
 pub use newcomer::Newcomer;
+pub use notices::{
+    ChannelInput, ChannelView, DueMessage, MOST_CHANNELS, MOST_ROUTES, Message, NamedSecrets, OnItsWay,
+    RouteInput, RouteView, Sent,
+};
 pub use opening::{Checked, check_key_file};
 pub use page_url::leads_others;
 pub use pending::{GiveUp, Setback};
 pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, STANDBY_FOLDER, Stand};
 pub use record::{Ended, Usage};
-pub use refused::{OpenError, Refused, RunnerSetback, StoreError, WriteFault};
+pub use refused::{LinkFault, OpenError, Refused, RunnerSetback, StoreError, WriteFault};
 pub use request::{By, JobRequest, OperatorChange};
 pub use reunion::{Reunion, SupersededHost};
 pub use salvage::{SalvageError, Salvaged, salvage};

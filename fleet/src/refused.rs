@@ -16,6 +16,29 @@ fn store_words(error: &StoreError) -> String {
     }
 }
 
+/// Why the link of a message acknowledges nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkFault {
+    /// It is none of this server's, or of a channel that is gone or may have none.
+    Unknown,
+    /// Somebody has acknowledged the incident, or taken that back, since it was told.
+    Used,
+    /// It is too old.
+    Expired,
+}
+
+impl LinkFault {
+    const fn in_words(self) -> &'static str {
+        match self {
+            Self::Unknown => {
+                "this link acknowledges nothing: it is not of this server, or its channel may have none any more"
+            }
+            Self::Used => "this link was used, or somebody has acknowledged the incident since it was sent",
+            Self::Expired => "this link is too old: it acknowledges for a week",
+        }
+    }
+}
+
 /// Why a request is not carried out. Its text is one sentence that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -44,6 +67,18 @@ pub enum Refused {
     /// There is no such account, token or viewer.
     #[error("there is no such account")]
     AccountNotFound,
+    /// The link of a message acknowledges nothing.
+    #[error("{}", .fault.in_words())]
+    AckLink {
+        /// Why.
+        fault: LinkFault,
+    },
+    /// There is no such channel.
+    #[error("there is no channel of this name")]
+    ChannelNotFound,
+    /// There is no such route.
+    #[error("there is no route of this name")]
+    RouteNotFound,
     /// There is no such standby.
     #[error("there is no such standby")]
     StandbyNotFound,
@@ -221,9 +256,14 @@ impl Refused {
             Self::PendingNotFound => "pending_not_found",
             Self::IncidentNotFound => "incident_not_found",
             Self::IncidentEnded => "incident_ended",
+            Self::AckLink { fault: LinkFault::Unknown } => "link_unknown",
+            Self::AckLink { fault: LinkFault::Used } => "link_used",
+            Self::AckLink { fault: LinkFault::Expired } => "link_expired",
             Self::JobNotFound => "job_not_found",
             Self::AccountNotFound => "account_not_found",
             Self::StandbyNotFound => "standby_not_found",
+            Self::ChannelNotFound => "channel_not_found",
+            Self::RouteNotFound => "route_not_found",
             Self::Superseded { .. } => "superseded",
             Self::NameTaken { .. } => "name_taken",
             Self::InvalidInput { .. } => "invalid_input",

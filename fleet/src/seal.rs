@@ -4,6 +4,7 @@
 //! is additional data: moved to another host or slot it does not open.
 
 use crate::pieces::Pieces;
+use crate::record::ChannelId;
 use crate::refused::{OpenError, StoreError};
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut};
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -38,6 +39,8 @@ pub(crate) enum Binding {
     Enrolment,
     /// That a server has the place of another one.
     Succession,
+    /// Secrets of a channel.
+    Channel(ChannelId),
 }
 
 impl Binding {
@@ -51,6 +54,7 @@ impl Binding {
             Self::Archive => "archive".to_owned(),
             Self::Enrolment => "enrolment".to_owned(),
             Self::Succession => "succession".to_owned(),
+            Self::Channel(ChannelId(number)) => format!("channel:{number}"),
         }
     }
 
@@ -64,6 +68,7 @@ impl Binding {
             Self::Archive => "the passphrase of archives",
             Self::Enrolment => "an enrolment",
             Self::Succession => "a succession",
+            Self::Channel(_) => "a channel",
         }
     }
 }
@@ -116,6 +121,20 @@ impl MasterKey {
         hash.update(b"holdfast set-up code 1");
         hash.update(self.0.expose());
         BASE32_NOPAD.encode(&hash.finalize()[..15]).to_ascii_lowercase()
+    }
+
+    /// By which the server knows again what it has made: nobody without the key can make one, and nothing can be learnt of
+    /// the key from it. A hash of a hash, as HMAC does: none can be made longer.
+    pub(crate) fn mark(&self, of: &str) -> [u8; 16] {
+        let hash = |what: &[u8]| {
+            let mut hash = Sha256::new();
+            hash.update(b"holdfast mark 1");
+            hash.update(self.0.expose());
+            hash.update(what);
+            hash.finalize()
+        };
+        let whole = hash(&hash(of.as_bytes()));
+        std::array::from_fn(|place| whole[place])
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

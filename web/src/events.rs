@@ -69,6 +69,7 @@ fn topics_of(what: &Changed) -> Vec<String> {
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
         Changed::Kits => vec!["kits".to_owned()],
+        Changed::Notices => vec!["notices".to_owned()],
         Changed::Plan(_) => Vec::new(),
         // What every page shows at its top.
         Changed::Damage | Changed::Succeeded => vec!["fleet".to_owned()],
@@ -80,7 +81,16 @@ fn topics_of(what: &Changed) -> Vec<String> {
 fn topic_of(text: &str) -> Option<String> {
     if matches!(
         text,
-        "fleet" | "hosts" | "incidents" | "jobs" | "pending" | "audit" | "accounts" | "kits" | "traffic"
+        "fleet"
+            | "hosts"
+            | "incidents"
+            | "jobs"
+            | "pending"
+            | "audit"
+            | "accounts"
+            | "kits"
+            | "notices"
+            | "traffic"
     ) {
         return Some(text.to_owned());
     }
@@ -357,6 +367,7 @@ mod tests {
             Changed::Audit,
             Changed::Accounts,
             Changed::Kits,
+            Changed::Notices,
             Changed::Incident(schema::IncidentId([3; 16])),
             Changed::Traffic,
             Changed::Damage,

@@ -54,6 +54,8 @@ mod lockout;
 mod metrics;
 mod new_secret;
 mod notes;
+mod notice;
+mod notice_request;
 mod openapi;
 mod origin;
 mod page;
@@ -88,13 +90,14 @@ mod words;
 pub use api::redacted;
 pub use format::{ago, rfc3339};
 pub use kit::{KitError, KitFile, kit_name, new_passphrase, passphrase_objection};
+pub use notice::{Mail, Request, RequestError, mail, percent_encoded, requests};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;
 pub use refused_connection::{NotLetIn, RefusedConnection, RefusedConnections};
 pub use route::Access;
 pub use server_facts::{
-    BrokerFacts, BrokerFigure, Certificate, HeldLogin, MqttListener, Rotate, ServerFacts, TaskFacts,
-    WebSettings,
+    BrokerFacts, BrokerFigure, Certificate, Delivery, HeldLogin, MqttListener, Rotate, SendNotice,
+    ServerFacts, TaskFacts, WebSettings,
 };
 pub use trouble::LITTLE_SPACE;
 pub use visible::{Breaks, visible};

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
-use fleet::{Refused, StoreError, WriteFault};
+use fleet::{LinkFault, Refused, StoreError, WriteFault};
 use serde_json::json;
 
 /// A refusal with everything that either face needs to tell it.
@@ -118,9 +118,12 @@ fn status(refused: &Refused) -> StatusCode {
         | Refused::IncidentNotFound
         | Refused::JobNotFound
         | Refused::StandbyNotFound
+        | Refused::ChannelNotFound
+        | Refused::RouteNotFound
         | Refused::AccountNotFound => StatusCode::NOT_FOUND,
         Refused::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Refused::SetupClosed => StatusCode::GONE,
+        Refused::AckLink { fault: LinkFault::Unknown } => StatusCode::NOT_FOUND,
+        Refused::SetupClosed | Refused::AckLink { .. } => StatusCode::GONE,
         Refused::SetupCode => StatusCode::FORBIDDEN,
         Refused::QueueFull | Refused::TooManyDownloads => StatusCode::SERVICE_UNAVAILABLE,
         Refused::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

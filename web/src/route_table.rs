@@ -52,12 +52,15 @@ fn form_addresses() -> Vec<Route> {
         get("/tokens", Admin, to_page),
         get("/viewers", Admin, to_page),
         get("/archives/standbys", Admin, to_page),
+        get("/notices/channels", Admin, to_page),
+        get("/notices/channels/{name}/test", Admin, to_page),
+        get("/notices/routes", Admin, to_page),
         own(Method::GET, "/account/password", to_page),
     ]
 }
 
 fn signed_out() -> Vec<Route> {
-    use page::{account, sign_in};
+    use page::{account, acknowledge_link, sign_in};
     vec![
         open(Method::GET, "/static/{version}/{name}", asset::serve),
         open(Method::GET, "/healthz", health::alive),
@@ -66,6 +69,8 @@ fn signed_out() -> Vec<Route> {
         open(Method::POST, "/setup/{code}", sign_in::set_up),
         open(Method::GET, "/login", sign_in::login),
         open(Method::POST, "/login", sign_in::sign_in),
+        open(Method::GET, "/acknowledge/{incident}/{key}", acknowledge_link::show),
+        open(Method::POST, "/acknowledge/{incident}/{key}", acknowledge_link::save),
         own(Method::POST, "/logout", sign_in::sign_out),
         own(Method::GET, "/account", account::show),
         own(Method::POST, "/account/password", account::change_password),
@@ -77,9 +82,10 @@ fn signed_out() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        agent_access, archive, audit, changes, enrol, find, fleet, folder, group, host, host_settings,
-        incident, incidents, job, jobs, kit, maintenance, pending, preview, quarantine, refused, replacement,
-        repo, restoration, restore, schedule, settings, snapshots, soundness, topics,
+        agent_access, archive, audit, changes, channel, enrol, find, fleet, folder, group, host,
+        host_settings, incident, incidents, job, jobs, kit, maintenance, notice_route, notices, pending,
+        preview, quarantine, refused, replacement, repo, restoration, restore, schedule, settings, snapshots,
+        soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -176,6 +182,18 @@ fn pages() -> Vec<Route> {
         post("/archives/{archive}/download", Admin, archive::download),
         post("/archives/standbys", Admin, archive::add_standby),
         post("/archives/standbys/{name}/remove", Admin, archive::remove_standby),
+        get("/notices", Admin, notices::show),
+        get("/notices/new-channel", Admin, channel::new),
+        post("/notices/channels", Admin, channel::create),
+        get("/notices/channels/{name}", Admin, channel::edit),
+        post("/notices/channels/{name}", Admin, channel::update),
+        post("/notices/channels/{name}/test", Admin, channel::test),
+        post("/notices/channels/{name}/delete", Admin, channel::delete),
+        get("/notices/new-route", Admin, notice_route::new),
+        post("/notices/routes", Admin, notice_route::create),
+        get("/notices/routes/{name}", Admin, notice_route::edit),
+        post("/notices/routes/{name}", Admin, notice_route::update),
+        post("/notices/routes/{name}/delete", Admin, notice_route::delete),
         get("/kit", Admin, kit::show),
         post("/kit", Admin, kit::make),
         get("/settings", Admin, settings::show),
@@ -251,8 +269,9 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, agent_access, archive, kit, operator, standby, storage};
+    use api::{account, agent_access, archive, kit, notice, operator, standby, storage};
     let doc = |summary| Doc::new("accounts", summary);
+    let notices = |summary| Doc::new("notices", summary);
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
         open(Method::POST, "/api/setup", account::set_up).doc(
@@ -328,6 +347,37 @@ fn api_accounts() -> Vec<Route> {
             .takes::<ArchiveDownloadIn>()
             .answers_as("application/octet-stream"),
         ),
+        get("/api/channels", Admin, notice::channels).doc(
+            notices("Channels by which incidents are told, and what waits there; never their secrets").lists::<ChannelOut>(),
+        ),
+        post("/api/channels", Admin, notice::add_channel).doc(
+            notices("Adds a channel. The first one gets a route by which it is told everything, as soon as it was tested well")
+                .takes::<ChannelIn>()
+                .answers::<ChannelOut>(201),
+        ),
+        get("/api/channels/{name}", Admin, notice::channel)
+            .doc(notices("One channel").answers::<ChannelOut>(200)),
+        put("/api/channels/{name}", Admin, notice::change_channel).doc(
+            notices("Changes a channel; what waits there is tried again at once. An absent secret stays as it was while it goes to the \
+                     same machine")
+                .takes::<ChannelIn>()
+                .answers::<ChannelOut>(200),
+        ),
+        delete("/api/channels/{name}", Admin, notice::delete_channel)
+            .doc(notices("Deletes a channel, and what waits there").empty()),
+        post("/api/channels/{name}/test", Admin, notice::test).doc(
+            notices("Sends a message that tells nothing else, at once, and answers what the other side said, without secrets")
+                .answers::<ChannelTestOut>(200),
+        ),
+        get("/api/routes", Admin, notice::routes)
+            .doc(notices("Routes: which incidents are told by which channels").lists::<RouteOut>()),
+        post("/api/routes", Admin, notice::add_route)
+            .doc(notices("Adds a route").takes::<RouteIn>().answers::<RouteOut>(201)),
+        get("/api/routes/{name}", Admin, notice::route).doc(notices("One route").answers::<RouteOut>(200)),
+        put("/api/routes/{name}", Admin, notice::change_route)
+            .doc(notices("Changes a route").takes::<RouteIn>().answers::<RouteOut>(200)),
+        delete("/api/routes/{name}", Admin, notice::delete_route)
+            .doc(notices("Deletes a route; what waits already is told still").empty()),
         get("/api/standbys", Admin, standby::list).doc(
             doc("The standbys of this server: programs that fetch its archives, to take its place").lists::<StandbyOut>(),
         ),

@@ -2,7 +2,7 @@
 
 use crate::proxy::TrustedProxies;
 use crate::refused_connection::RefusedConnections;
-use fleet::{Archives, By, Refused};
+use fleet::{Archives, By, DueMessage, Refused, Sent};
 use schema::Timestamp;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct WebSettings {
     pub refused_connections: Arc<dyn Fn() -> RefusedConnections + Send + Sync>,
     /// Becomes true when the server stops: streams of events end at once, for they have no end of their own.
     pub stopped: watch::Receiver<bool>,
+    /// Sends a message of notices at once, to try a channel.
+    pub send_notice: SendNotice,
     /// Whether browsers are told to use TLS for this machine from now on (HSTS).
     pub strict_transport: bool,
 }
@@ -49,6 +51,18 @@ pub struct WebSettings {
 /// Does the next step towards another authority: whether hosts may be lost by it, and who asks.
 pub type Rotate =
     Arc<dyn Fn(bool, By) -> Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>> + Send + Sync>;
+
+/// Sends a message, and says what came of it.
+pub type SendNotice = Arc<dyn Fn(DueMessage) -> Pin<Box<dyn Future<Output = Delivery> + Send>> + Send + Sync>;
+
+/// What came of a message.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Whether it was taken.
+    pub sent: Sent,
+    /// What the other side said, without secrets, cut; may be empty.
+    pub said: String,
+}
 
 /// Somebody whose failing logins the broker holds back.
 #[derive(Clone, Debug)]

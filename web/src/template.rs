@@ -59,6 +59,14 @@ fn write_html(out: &mut impl Write, text: &str, is_hidden: impl Fn(char) -> bool
     out.write_str(&text[plain..])
 }
 
+/// A text as HTML, for what is made without a template.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    // Writing to a text does not fail.
+    let _ = write_html(&mut out, text, |c| is_hidden(c, Breaks::Kept));
+    out
+}
+
 const fn entity(c: char) -> Option<&'static str> {
     match c {
         '&' => Some("&amp;"),

@@ -77,7 +77,9 @@ impl Fetch<'_> {
         // What can't stand in a head is no token.
         let request = request.map_err(|_| Trouble::WrongToken)?;
         let answer = self.client.ask(request, ANSWER_WITHIN).await.map_err(|why| match why {
-            NoAnswer::NotTrusted(doubt) => Trouble::NotTrusted(doubt),
+            NoAnswer::NotTrusted(doubt) => {
+                Trouble::NotTrusted { doubt, names_authority: self.client.names_authority }
+            }
             NoAnswer::NotTls => {
                 Trouble::Answered("something that is not TLS: does the URL begin with http://?".to_owned())
             }

@@ -1,6 +1,6 @@
 //! Why a standby could not get what is new: one of a closed list, each with a word and a sentence that says what to do.
 
-use super::client::Doubt;
+use crate::outwards::{Doubt, DoubtOf};
 use fleet::ArchiveError;
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub(super) enum Trouble {
     /// Nothing answers.
     Unreachable(String),
     /// What answers is not known by its certificate.
-    NotTrusted(Doubt),
+    NotTrusted { doubt: Doubt, names_authority: bool },
     /// The server does not know the token.
     WrongToken,
     /// The server stands still: another one has its place.
@@ -43,7 +43,7 @@ impl Trouble {
         match self {
             Self::NoToken { .. } => "no_token",
             Self::Unreachable(_) => "unreachable",
-            Self::NotTrusted(_) => "not_trusted",
+            Self::NotTrusted { .. } => "not_trusted",
             Self::WrongToken => "wrong_token",
             Self::Superseded => "superseded",
             Self::Answered(_) => "answered",
@@ -69,6 +69,24 @@ impl Trouble {
     }
 }
 
+/// What is to be done about a certificate that is not believed.
+const fn advice(of: DoubtOf, names_authority: bool) -> &'static str {
+    match of {
+        DoubtOf::Issuer if names_authority => {
+            "it is of another authority than --follow-authority names. Where the server has another one now, give that file anew (the \
+             server's own is its tls/ca.pem)"
+        }
+        DoubtOf::Issuer => {
+            "name the authority of its certificate with --follow-authority (the server's own is its tls/ca.pem)"
+        }
+        DoubtOf::Name => {
+            "follow it by a name that is in its certificate, or have this one put in there (the server's --tls-name)"
+        }
+        DoubtOf::Time => "look at the clocks of both machines, and at the server's certificate",
+        DoubtOf::Other => "look where the URL leads, and at the log there",
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -77,9 +95,12 @@ impl fmt::Display for Trouble {
                 "there is no token in {path}: on the server, holdfast-server standby add NAME --recipient {recipient} gives it"
             ),
             Self::Unreachable(why) => write!(f, "the server does not answer: {why}"),
-            Self::NotTrusted(Doubt { why, reason }) => {
-                write!(f, "what answers is not believed to be the server ({why}): {}", reason.advice())
-            }
+            Self::NotTrusted { doubt, names_authority } => write!(
+                f,
+                "what answers is not believed to be the server ({}): {}",
+                doubt.why,
+                advice(doubt.of, *names_authority)
+            ),
             Self::WrongToken => {
                 f.write_str("the server does not know this token: it was removed there, or another server answers")
             }

@@ -1,8 +1,8 @@
 //! Instants of the past, and what becomes of those that lie ahead.
 
 use crate::record::{
-    Arrivals, GroupProof, Host, Incident, Job, LONGEST_REST_MS, LastRuns, Met, Presence, RepoState,
-    Soundness, Summary,
+    Arrivals, ChannelState, GroupProof, Host, Incident, Job, LONGEST_REST_MS, LastRuns, Met, Presence,
+    RepoState, Soundness, Summary,
 };
 use crate::refused::StoreError;
 use crate::store::{Order, Reads, Span, StoredRow, Table, TableKey, Tx};
@@ -107,6 +107,25 @@ impl PastInstants for Incident {
             if ack.until > clock.now.plus_ms(LONGEST_REST_MS) {
                 ack.until = clock.since.plus_ms(LONGEST_REST_MS);
             }
+        }
+    }
+}
+
+impl PastInstants for ChannelState {
+    fn cap(&mut self, clock: Clock) {
+        if let Some(sending) = &mut self.sending {
+            sending.made_at.cap(clock);
+            sending.tried_at.cap(clock);
+        }
+        self.done_at.cap(clock);
+        self.taken_at.cap(clock);
+        if let Some((since, error)) = &mut self.failing {
+            since.cap(clock);
+            error.at.cap(clock);
+        }
+        for lost in &mut self.lost {
+            lost.made_at.cap(clock);
+            lost.error.at.cap(clock);
         }
     }
 }

@@ -22,9 +22,9 @@ use crate::record::TOKEN_LIVES_MS;
 use crate::refused::StoreError;
 use crate::schedule;
 use crate::store::{
-    API_TOKENS, ARRIVALS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS, INCIDENT_SUBJECTS, INCIDENTS, JOBS,
-    LAST_RUNS, OPEN_JOBS, OPERATORS, PENDING, PRESENCES, REPOS, Reads, SESSIONS, SOUNDNESS, SUMMARIES, Span,
-    TOKENS, Tx, VIEWERS,
+    API_TOKENS, ARRIVALS, CHANNEL_STATES, CHANNELS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS, INCIDENT_ACTS,
+    INCIDENT_SUBJECTS, INCIDENTS, JOBS, LAST_RUNS, OPEN_JOBS, OPERATORS, PENDING, PRESENCES, REPOS, Reads,
+    SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx, VIEWERS, WAITING_NOTICES,
 };
 use crate::units::DAY_MS;
 use schema::{JobId, Timestamp};
@@ -46,6 +46,13 @@ pub(crate) fn mend(op: &mut Op<'_, '_>, clock: Clock) -> Result<usize, StoreErro
         + each(tx, &LAST_RUNS, |kept| kept.cap(clock))?
         + each(tx, &INCIDENTS, |incident| incident.cap(clock))?
         + each(tx, &INCIDENT_SUBJECTS, |met| met.cap(clock))?
+        + each(tx, &INCIDENT_ACTS, |at| at.cap(clock))?
+        + each(tx, &CHANNELS, |channel| channel.changed_at.cap(clock))?
+        + each(tx, &CHANNEL_STATES, |state| state.cap(clock))?
+        + each(tx, &WAITING_NOTICES, |waiting| {
+            waiting.notice.at.cap(clock);
+            waiting.notice.since.cap(clock);
+        })?
         + each(tx, &CREDENTIALS, |row| {
             if let Some(facts) = &mut row.facts {
                 facts.updated_at.cap(clock);

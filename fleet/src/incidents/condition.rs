@@ -102,7 +102,8 @@ pub(super) const fn in_common(cause: Cause) -> InCommon {
         | Cause::NoSchedule
         | Cause::Certificate
         | Cause::ServerDisk
-        | Cause::ArchiveLate => InCommon::Cause,
+        | Cause::ArchiveLate
+        | Cause::Channel => InCommon::Cause,
         _ => InCommon::Time,
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! `condition` reads them off the one judgement of each host ([`crate::status`]), `plan` decides, `row` reads and writes.
 //! The driver has them planned when hosts change and each half minute; a plan that changes something is made again in the
-//! transaction that writes it. What there is to tell comes out of the plan beside the rows; so far only the log tells it.
+//! transaction that writes it. What there is to tell comes out of the plan beside the rows, and goes to the
+//! outboxes of the channels in that transaction ([`crate::notices`]).
 //!
 //! Bounds: of incidents that have ended the newest [`row::MOST_ENDED`] are kept, of each of them [`row::MOST_MET`] hosts by
 //! name, and how many it met. Those that stand are no more than there are hosts, for each host has one cause at a time.
 
 mod condition;
+pub(crate) mod link;
 mod plan;
 mod read;
 pub(crate) mod row;
@@ -21,11 +23,16 @@ pub(crate) use read::{groups, hosts_seen, list, look, one, open, standing_counts
 use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
+use crate::notices::{self, Telling};
 use crate::op::Op;
-use crate::record::{AuditAction, AuditTarget, Incident, IncidentAck, LONGEST_REST_MS, Noted};
+use crate::record::{
+    Actor, AuditAction, AuditTarget, Cause, Event, Incident, IncidentAck, LONGEST_REST_MS, Noted, Severity,
+    Subject,
+};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{INCIDENT_SUBJECTS, Reads, Span};
+use link::AckLink;
 use plan::{Notice, Plan, Seen};
 use schema::{IncidentId, Timestamp};
 
@@ -62,6 +69,7 @@ impl Fleet {
         let written = self.write(By::system(), move |op| {
             let plan = planned(op, &hosts, &server)?;
             row::apply(op, &plan)?;
+            notices::tell(op, &tellings(&plan))?;
             Ok(plan.notices)
         });
         match written.await {
@@ -79,32 +87,96 @@ impl Fleet {
         by: By,
     ) -> Result<(), Refused> {
         self.write(by, move |op| {
-            let mut incident = row::find(op.tx, id)?;
-            let action = match &word {
-                None if incident.ack.is_none() => return Ok(()),
-                None => AuditAction::IncidentUnacknowledged,
-                Some(_) if incident.ended.is_some() => return Err(Refused::IncidentEnded),
-                Some(_) => AuditAction::IncidentAcknowledged,
-            };
-            incident.ack = word.as_ref().map(|word| acknowledged(op, word)).transpose()?;
-            let note = incident.ack.as_ref().map(|ack| ack.note.clone()).filter(|note| !note.is_empty());
-            if incident.ack.is_some() {
-                let count = count_of(op.tx, id)?;
-                is_known(&mut incident, op.now, count);
-            }
-            row::put(op, &incident)?;
-            op.tx.effects.changed(Changed::Incident(id));
-            let detail = note.map_or_else(|| shown.clone(), |note| format!("{shown}: {note}"));
-            Ok(audit::note(op, action, AuditTarget::Incident(id), detail)?)
+            let incident = row::find(op.tx, id)?;
+            acknowledge(op, incident, word.as_ref(), &shown)
+        })
+        .await
+    }
+
+    /// Lets an incident rest on the word of whoever has the link of a message: its key, and from where it was asked.
+    pub async fn acknowledge_by_link(
+        &self,
+        id: IncidentId,
+        key: String,
+        word: Acknowledgement,
+        shown: String,
+        peer: String,
+    ) -> Result<(), Refused> {
+        self.write(By { actor: Actor::Link(String::new()), peer }, move |op| {
+            let incident = row::find(op.tx, id)?;
+            let link = AckLink::read(id, &key, &op.facts.master);
+            let channel = link::check(op.tx, link, &incident, op.now)?;
+            let by = By { actor: Actor::Link(channel), ..op.by.clone() };
+            acknowledge(&mut op.as_by(&by), incident, Some(&word), &shown)
         })
         .await
     }
 }
 
+/// Takes somebody's word of an incident, or takes it back.
+fn acknowledge(
+    op: &mut Op<'_, '_>,
+    mut incident: Incident,
+    word: Option<&Acknowledgement>,
+    shown: &str,
+) -> Result<(), Refused> {
+    let id = incident.id;
+    let action = match word {
+        None if incident.ack.is_none() => return Ok(()),
+        None => AuditAction::IncidentUnacknowledged,
+        Some(_) if incident.ended.is_some() => return Err(Refused::IncidentEnded),
+        Some(_) => AuditAction::IncidentAcknowledged,
+    };
+    incident.ack = word.map(|word| acknowledged(op, word)).transpose()?;
+    let note = incident.ack.as_ref().map(|ack| ack.note.clone()).filter(|note| !note.is_empty());
+    if incident.ack.is_some() {
+        let count = count_of(op.tx, id)?;
+        is_known(&mut incident, op.now, count);
+    }
+    row::put(op, &incident)?;
+    if !incident.is_settled {
+        link::acted(op, id)?;
+    }
+    op.tx.effects.changed(Changed::Incident(id));
+    let detail = note.map_or_else(|| shown.to_owned(), |note| format!("{shown}: {note}"));
+    Ok(audit::note(op, action, AuditTarget::Incident(id), detail)?)
+}
+
 fn planned(op: &mut Op<'_, '_>, hosts: &[HostSeen], server: &[ServerNeed]) -> Result<Plan, StoreError> {
     let (now, facts) = (op.now, op.facts);
     let known = row::standing(op.tx)?;
+    let server = &with_channels(op.tx, server)?;
     Ok(plan::plan(now, Seen { hosts, server }, known, || IncidentId::new(now, facts.random())))
+}
+
+/// What the server needs, a channel that fails included: of that only its own rows know.
+pub(crate) fn with_channels(
+    reads: &impl Reads,
+    server: &[ServerNeed],
+) -> Result<Vec<ServerNeed>, StoreError> {
+    let mut all = server.to_vec();
+    if notices::some_channel_fails(reads)? {
+        all.push(ServerNeed { cause: Cause::Channel, severity: Severity::Warning });
+    }
+    Ok(all)
+}
+
+/// What the plan has to tell, and of which incidents nobody needs to remember any more who was told.
+fn tellings(plan: &Plan) -> Vec<Telling<'_>> {
+    let mut all = Vec::new();
+    for planned in plan.incidents.iter().filter(|planned| planned.changes()) {
+        let incident = &planned.known.incident;
+        let notice = plan.notices.iter().find(|notice| notice.incident == incident.id);
+        let what = notice.map(|notice| (notice.event, notice.count));
+        let is_over = what.is_some_and(|(event, _)| event == Event::Recovered);
+        let met = planned.known.met.iter().filter(|(_, met)| is_over || met.left.is_none());
+        let hosts = met.filter_map(|(subject, _)| match subject {
+            Subject::Server => None,
+            Subject::Host(host) => Some(*host),
+        });
+        all.push(Telling { incident, what, hosts: hosts.collect() });
+    }
+    all
 }
 
 fn acknowledged(op: &Op<'_, '_>, word: &Acknowledgement) -> Result<IncidentAck, Refused> {

@@ -9,7 +9,7 @@
 //! time alone decides until [`crate::clock`] has mended them.
 
 use super::condition::{Condition, HostSeen, InCommon, Need, ServerNeed, grace_ms, in_common};
-use crate::record::{Cause, Ending, Incident, Left, Met, Noted, Severity, Subject, Worsened};
+use crate::record::{Cause, Ending, Event, Incident, Left, Met, Noted, Severity, Subject, Worsened};
 use crate::units::{DAY_MS, MINUTE_MS};
 use schema::{HostId, IncidentId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,31 +43,6 @@ impl Known {
 pub(crate) struct Seen<'s> {
     pub(crate) hosts: &'s [HostSeen],
     pub(crate) server: &'s [ServerNeed],
-}
-
-/// What happened to an incident that is worth telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// It lasts longer than its grace.
-    Opened,
-    /// It meets more, or is graver.
-    Worsened,
-    /// Nothing has changed for long, or the time is over for which somebody let it rest.
-    StillOpen,
-    /// It has ended, and stayed so.
-    Recovered,
-}
-
-impl Event {
-    /// Its word.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Worsened => "worsened",
-            Self::StillOpen => "reminder",
-            Self::Recovered => "recovered",
-        }
-    }
 }
 
 /// Something to tell.

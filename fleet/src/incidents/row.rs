@@ -1,12 +1,14 @@
 //! The rows of incidents, as all read and write them.
 
+use super::link;
 use super::plan::{Known, Plan};
 use crate::change::Changed;
 use crate::op::Op;
 use crate::record::{Incident, Met, Subject};
 use crate::refused::{Refused, StoreError};
 use crate::store::{
-    HOST_INCIDENTS, HOSTS, INCIDENT_SUBJECTS, INCIDENTS, Order, Reads, STANDING_INCIDENTS, Span, Tx,
+    HOST_INCIDENTS, HOSTS, INCIDENT_ACTS, INCIDENT_SUBJECTS, INCIDENTS, Order, Reads, STANDING_INCIDENTS,
+    Span, Tx,
 };
 use schema::{HostId, IncidentId};
 use std::collections::BTreeMap;
@@ -60,6 +62,7 @@ pub(crate) fn apply(op: &mut Op<'_, '_>, plan: &Plan) -> Result<(), StoreError> 
         }
         if planned.known.incident.is_settled {
             op.tx.remove(&STANDING_INCIDENTS, &id)?;
+            link::forget(op.tx, id)?;
             let met = op.tx.keys(&INCIDENT_SUBJECTS, &Span::under(&id), usize::MAX)?;
             met.into_iter().skip(MOST_MET).try_for_each(|(id, subject)| put_met(op.tx, id, subject, None))?;
             has_settled = true;
@@ -103,6 +106,7 @@ fn remove(tx: &mut Tx<'_>, id: IncidentId) -> Result<(), StoreError> {
     }
     tx.remove(&STANDING_INCIDENTS, &id)?;
     tx.remove(&INCIDENTS, &id)?;
+    link::forget(tx, id)?;
     Ok(())
 }
 
@@ -138,6 +142,11 @@ pub(crate) fn index_again(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
         let is_whole = tx.has(&INCIDENTS, &id)?;
         left_out += u64::from(!is_whole);
         put_met(tx, id, subject, Some(&met).filter(|_| is_whole))?;
+    }
+    for id in tx.keys(&INCIDENT_ACTS, &Span::ALL, usize::MAX)? {
+        if !tx.has(&STANDING_INCIDENTS, &id)? {
+            left_out += u64::from(tx.remove(&INCIDENT_ACTS, &id)?);
+        }
     }
     Ok(left_out)
 }

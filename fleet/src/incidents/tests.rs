@@ -1,6 +1,6 @@
 use super::condition::{Condition, HostSeen, Need, ServerNeed};
-use super::plan::{Event, Known, Notice, Plan, SETTLES_MS, Seen, plan};
-use crate::record::{Actor, Cause, Ending, IncidentAck, Severity, Subject};
+use super::plan::{Known, Notice, Plan, SETTLES_MS, Seen, plan};
+use crate::record::{Actor, Cause, Ending, Event, IncidentAck, Severity, Subject};
 use crate::units::{DAY_MS, MINUTE_MS};
 use proptest::prelude::*;
 use schema::{Class, HostId, IncidentId, Timestamp};

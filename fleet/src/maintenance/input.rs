@@ -59,23 +59,30 @@ pub(super) fn read(input: &MaintenanceInput, before: &Maintenance) -> Result<Mai
 
 fn rule(input: &RuleInput, zone: &str, fields: &Fields) -> Result<Rule, Refused> {
     let every = how_often(&input.every, zone).map_err(|wrong| Refused::invalid(fields.every, wrong))?;
-    let window = match (input.from.trim(), input.until.trim()) {
-        ("", "") => None,
-        (from, until) => {
-            let minute = |text, field| {
-                minute(text).ok_or_else(|| {
-                    Refused::invalid(field, "give a time of day such as 02:00, or leave both empty")
-                })
-            };
-            let window = Window { from: minute(from, fields.from)?, until: minute(until, fields.until)? };
-            if window.from == window.until {
-                let words = "the window ends when it begins: leave both empty for any time of day";
-                return Err(Refused::invalid(fields.until, words));
-            }
-            Some(window)
-        }
-    };
+    let window = window(&input.from, &input.until, (fields.from, fields.until))?;
     Ok(Rule { enabled: input.enabled, every, window })
+}
+
+/// A part of the day as it is typed; both empty = none. `fields` are what its ends are called.
+pub(crate) fn window(
+    from: &str,
+    until: &str,
+    fields: (&'static str, &'static str),
+) -> Result<Option<Window>, Refused> {
+    let (from, until) = (from.trim(), until.trim());
+    if from.is_empty() && until.is_empty() {
+        return Ok(None);
+    }
+    let minute = |text, field| {
+        minute(text)
+            .ok_or_else(|| Refused::invalid(field, "give a time of day such as 02:00, or leave both empty"))
+    };
+    let window = Window { from: minute(from, fields.0)?, until: minute(until, fields.1)? };
+    if window.from == window.until {
+        let words = "the window ends when it begins: leave both empty for any time of day";
+        return Err(Refused::invalid(fields.1, words));
+    }
+    Ok(Some(window))
 }
 
 /// `12 hours`, `1 day`, `2 weeks`, or a cron expression.

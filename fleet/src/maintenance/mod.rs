@@ -13,10 +13,10 @@
 //!
 //! [`FleetState::decisions`]: crate::FleetState::decisions
 
-mod calendar;
+pub(crate) mod calendar;
 mod check_status;
 mod decide;
-mod input;
+pub(crate) mod input;
 mod jitter;
 pub(crate) mod last_run;
 pub(crate) mod settings;

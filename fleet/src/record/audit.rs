@@ -16,6 +16,8 @@ pub enum Actor {
     System,
     /// An agent, by itself or by its messages.
     Agent,
+    /// Whoever has a message with a link that acknowledges, by the name of the channel that it went by.
+    Link(String),
 }
 
 impl Actor {
@@ -29,6 +31,7 @@ impl Actor {
             Self::Schedule(_) => "schedule",
             Self::System => "system",
             Self::Agent => "agent",
+            Self::Link(_) => "link",
         }
     }
 
@@ -36,7 +39,7 @@ impl Actor {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Operator(name) | Self::Token(name) | Self::Schedule(name) => name,
+            Self::Operator(name) | Self::Token(name) | Self::Schedule(name) | Self::Link(name) => name,
             Self::System => "system",
             Self::Agent => "agent",
         }

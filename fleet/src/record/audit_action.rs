@@ -54,6 +54,14 @@ actions! {
     AuthorityNext = "authority.next",
     /// The next authority of the server took the place of the present one.
     AuthorityRetired = "authority.retired",
+    /// A channel was changed.
+    ChannelChanged = "channel.changed",
+    /// A channel was added.
+    ChannelCreated = "channel.created",
+    /// A channel was deleted.
+    ChannelDeleted = "channel.deleted",
+    /// A channel was tested.
+    ChannelTested = "channel.tested",
     /// Credentials were removed.
     CredentialsDeleted = "credentials.deleted",
     /// The host key of an sftp storage was accepted.
@@ -150,6 +158,12 @@ actions! {
     RepoShareConfirmed = "repo.share_confirmed",
     /// A person took that back.
     RepoShareUndone = "repo.share_undone",
+    /// A route of notices was changed.
+    RouteChanged = "route.changed",
+    /// A route of notices was added.
+    RouteCreated = "route.created",
+    /// A route of notices was deleted.
+    RouteDeleted = "route.deleted",
     /// A schedule was changed.
     ScheduleChanged = "schedule.changed",
     /// A schedule was added.

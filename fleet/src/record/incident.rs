@@ -90,6 +90,8 @@ pub enum Cause {
         /// Why.
         class: Class,
     },
+    /// Of the server: a channel by which it tells of incidents fails.
+    Channel,
 }
 
 impl Cause {
@@ -128,6 +130,7 @@ impl Cause {
             Self::ArchiveLate => "archive_late",
             Self::NoSchedule => "no_schedule",
             Self::CredentialsRefused { .. } => "credentials_refused",
+            Self::Channel => "channel",
         }
     }
 
@@ -174,7 +177,7 @@ impl Cause {
     /// Whether it is of the server itself.
     #[must_use]
     pub const fn is_of_server(self) -> bool {
-        matches!(self, Self::Certificate | Self::ServerDisk | Self::ArchiveLate)
+        matches!(self, Self::Certificate | Self::ServerDisk | Self::ArchiveLate | Self::Channel)
     }
 
     /// One of each kind: what the words and the description of the API are tried with.
@@ -212,6 +215,7 @@ impl Cause {
             Self::ArchiveLate => Self::ArchiveLate,
             Self::NoSchedule => Self::NoSchedule,
             Self::CredentialsRefused { .. } => Self::CredentialsRefused { class: Class::Auth },
+            Self::Channel => Self::Channel,
         })
     }
 

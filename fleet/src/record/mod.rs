@@ -20,6 +20,7 @@ mod listing;
 mod log;
 mod maintenance;
 pub(crate) mod meta;
+mod notice;
 mod pending;
 mod repo;
 mod restore;
@@ -63,6 +64,11 @@ pub(crate) use listing::{Listing, ListingState, SnapshotPage};
 pub(crate) use log::LogState;
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use meta::Restoration;
+pub use notice::{
+    Channel, ChannelFlags, ChannelId, ChannelSecrets, Email, Event, Heartbeat, LostMessage, MailSecurity,
+    MessageId, Notice, QuietHours, Route, RouteState, SendError, SendFault, Webhook, WebhookForm,
+};
+pub(crate) use notice::{ChannelRow, ChannelState, Sending, WaitingNotice};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
     CheckSeen, Confirmed, Dated, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState,

@@ -8,6 +8,7 @@ use crate::audit;
 use crate::incidents;
 use crate::job::{self, kind_key};
 use crate::link::LinkState;
+use crate::notices;
 use crate::op::Op;
 use crate::pending;
 use crate::record::meta::{META_INCARNATION, META_KEY_CHECK, Meta};
@@ -63,7 +64,7 @@ pub(super) fn rebuild(op: &mut Op<'_, '_>, known: &Known) -> Result<Rebuilt, Ope
         rebuilt.left_out += 1;
     }
     rebuilt.left_out += tokens(op.tx, &hosts)? + jobs(op.tx, &hosts)? + pending_runs(op.tx, &hosts)?;
-    rebuilt.left_out += incidents::row::index_again(op.tx)?;
+    rebuilt.left_out += incidents::row::index_again(op.tx)? + notices::row::index_again(op.tx)?;
     listings(op.tx, known)?;
     shared(op.tx, &hosts)?;
     for (host, row) in op.tx.rows(&SCHEDULES, &Span::ALL)? {

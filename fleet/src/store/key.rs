@@ -1,6 +1,6 @@
 //! Keys as bytes that sort as their values do: numbers big-endian, text last.
 
-use crate::record::Subject;
+use crate::record::{ChannelId, Subject};
 use schema::{CommandSeq, HostId, IncidentId, JobId, PendingId, RepoId, TokenId};
 use std::ops::Bound;
 
@@ -54,6 +54,15 @@ impl TableKey for Subject {
             1 => HostId::read(bytes).map(Self::Host),
             _ => None,
         }
+    }
+}
+
+impl TableKey for ChannelId {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        u32::read(bytes).map(Self)
     }
 }
 

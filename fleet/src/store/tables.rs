@@ -5,14 +5,15 @@ use super::{Order, Reads, Span, StoredRow, Table, TableId, TableKey, first_form}
 use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
-    ApiToken, Arrivals, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, FoundPage, FoundSeen,
-    GivenUp, Group, Host, InKit, Incident, Job, LastRuns, Listing, ListingState, LogChunk, LogState,
-    Maintenance, Met, Operator, PendingRun, Place, Presence, RepoPoint, RepoState, ScheduleRow, Session,
-    SnapshotPage, Soundness, Subject, Summary, TokenRow, TryCount, Usage, Viewer,
+    ApiToken, Arrivals, AuditEntry, ChannelId, ChannelRow, ChannelState, Confirmed, CredentialsRow,
+    EntryPage, FolderSeen, FoundPage, FoundSeen, GivenUp, Group, Host, InKit, Incident, Job, LastRuns,
+    Listing, ListingState, LogChunk, LogState, Maintenance, Met, Operator, PendingRun, Place, Presence,
+    RepoPoint, RepoState, Route, ScheduleRow, Session, SnapshotPage, Soundness, Subject, Summary, TokenRow,
+    TryCount, Usage, Viewer, WaitingNotice,
 };
 use crate::refused::StoreError;
 use redb::TableDefinition;
-use schema::{CommandSeq, HostId, IncidentId, JobId, PendingId, RepoId, TokenId};
+use schema::{CommandSeq, HostId, IncidentId, JobId, PendingId, RepoId, Timestamp, TokenId};
 use std::ops::ControlFlow;
 
 macro_rules! tables {
@@ -191,10 +192,22 @@ tables! {
     INCIDENTS: IncidentId => Incident, "incidents";
     /// Those that have not ended for good.
     STANDING_INCIDENTS: IncidentId => (), "standing_incidents";
+    /// When somebody has acknowledged an incident that stands, or taken that back, last.
+    INCIDENT_ACTS: IncidentId => Timestamp, "incident_acts";
     /// Whom each meets.
     INCIDENT_SUBJECTS: (IncidentId, Subject) => Met, "incident_subjects";
     /// The same by host.
     HOST_INCIDENTS: (HostId, IncidentId) => (), "host_incidents", of a host;
+    /// By what incidents are told.
+    CHANNELS: ChannelId => ChannelRow, "channels";
+    /// Of those that were told anything.
+    CHANNEL_STATES: ChannelId => ChannelState, "channel_states";
+    /// Which incidents are told by which channels, by name.
+    ROUTES: String => Route, "routes";
+    /// What is still to be told, oldest first.
+    WAITING_NOTICES: (ChannelId, u64) => WaitingNotice, "waiting_notices";
+    /// Which channels were told of an incident that stands.
+    TOLD_CHANNELS: (IncidentId, ChannelId) => (), "told_channels";
     /// By number, oldest first.
     AUDIT: u64 => AuditEntry, "audit";
     /// The same by whose share an entry is of, see [`crate::audit`].
@@ -214,6 +227,8 @@ tables! {
 first_form!(
     ApiToken,
     AuditEntry,
+    ChannelRow,
+    ChannelState,
     Confirmed,
     CredentialsRow,
     EntryPage,
@@ -244,6 +259,7 @@ first_form!(
     Arrivals,
     RepoPoint,
     RepoState,
+    Route,
     ScheduleRow,
     Session,
     SnapshotPage,
@@ -253,4 +269,6 @@ first_form!(
     TryCount,
     Usage,
     Viewer,
+    WaitingNotice,
+    Timestamp,
 );

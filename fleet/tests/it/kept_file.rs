@@ -12,12 +12,12 @@
 use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
 use data_encoding::HEXLOWER;
 use fleet::record::{
-    Cause, CredentialsInput, FindPlan, MaintenanceInput, RestorePlan, RestoreTarget, Retention, Role,
-    RuleInput, Scope, Secret, Severity, TryCount,
+    Cause, ChannelFlags, CredentialsInput, Email, FindPlan, MailSecurity, MaintenanceInput, RestorePlan,
+    RestoreTarget, Retention, Role, RuleInput, Scope, Secret, SendFault, Severity, TryCount,
 };
 use fleet::{
-    Acknowledgement, ArchiveKey, ArchiveOpener, DATA_FILE, Fleet, HostFilter, IncidentState, JobRequest,
-    KitChoice, KitSlot, Page, Pieces, ServerNeed,
+    Acknowledgement, ArchiveKey, ArchiveOpener, ChannelInput, DATA_FILE, Fleet, HostFilter, IncidentState,
+    JobRequest, KitChoice, KitSlot, Page, Pieces, Sent, ServerNeed,
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use schema::report::Hit;
@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 const PASSPHRASE: &str = "five words in a row";
 /// Formats of which a data file and an archive are kept, oldest first.
-const KEPT: &[u32] = &[4];
+const KEPT: &[u32] = &[4, 5];
 
 fn kept(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)
@@ -105,21 +105,44 @@ async fn begun(folder: &Path) -> Fleet {
     };
     fleet.dispatch(alone.host, JobRequest::Restore(plan), by()).await.unwrap();
     fleet.confirm_sharing(agent.host, alone.host, by()).await.unwrap();
-    incident(&fleet).await;
+    incident(&fleet, &world).await;
     let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     fleet.keep_kit(kit).await.unwrap();
     fleet
 }
 
-/// Incidents of hosts and of the server; one is acknowledged.
-async fn incident(fleet: &Fleet) {
+/// Incidents of hosts and of the server; one is acknowledged, one waits to be told, and a channel fails.
+async fn incident(fleet: &Fleet, world: &World) {
     let server = ServerNeed { cause: Cause::ServerDisk, severity: Severity::Critical };
+    let email = ChannelInput::Email {
+        email: Email {
+            server: "mail.example".to_owned(),
+            port: 587,
+            security: MailSecurity::StartTls,
+            username: "holdfast".to_owned(),
+            from: "holdfast@example.com".to_owned(),
+            to: vec!["ada@example.com".to_owned()],
+            ca: String::new(),
+        },
+        password: Some(Secret::new("mail-password")),
+    };
+    let flags = ChannelFlags { is_on: true, acknowledges: true };
+    fleet.add_channel("mail".to_owned(), flags, email, by()).await.unwrap();
+    let test = fleet.test_message("mail").unwrap();
+    fleet.channel_tested(test.channel, Sent::Taken, by()).await.unwrap();
     fleet.plan_incidents(vec![server]).await;
     let noticed = Some(IncidentState::Noticed);
     let all = fleet.read().unwrap().incidents(noticed, &Page::default(), 9).unwrap().items;
-    assert!(all.len() > 1 && all.iter().any(|seen| !seen.hosts.is_empty()), "{all:?}");
+    assert!(all.len() > 1, "{all:?}");
+    let known = all.iter().find(|seen| !seen.hosts.is_empty()).unwrap();
     let word = Acknowledgement { until: None, note: "a disk is ordered".to_owned() };
-    fleet.acknowledge_incident(all[0].incident.id, Some(word), "shown".to_owned(), by()).await.unwrap();
+    fleet.acknowledge_incident(known.incident.id, Some(word), "shown".to_owned(), by()).await.unwrap();
+    world.pass(HOUR_MS / 10);
+    fleet.plan_incidents(vec![server]).await;
+    let due = fleet.begin_messages().await.unwrap();
+    assert_eq!(due.len(), 1, "{due:?}");
+    let sent = Sent::Refused { fault: SendFault::Smtp(451), said: "later".to_owned(), retry_after_ms: None };
+    fleet.message_answered(due[0].channel, due[0].message.id, sent).await.unwrap();
 }
 
 async fn accounts(fleet: &Fleet, world: &World) {

@@ -25,6 +25,7 @@ mod kits;
 mod logs;
 mod maintenance;
 mod model;
+mod notices;
 mod overview;
 mod pending;
 mod replaced;

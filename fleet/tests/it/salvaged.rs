@@ -16,7 +16,7 @@ type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 /// What a salvage writes anew, whatever was there: links note how far they were before.
 const WRITTEN: [&str; 5] = ["audit", "audit_shares", "link_states", "meta", "sessions"];
 /// What it may change where something else is missing.
-const MADE_TO_FIT: [&str; 22] = [
+const MADE_TO_FIT: [&str; 26] = [
     "hosts",
     "host_names",
     "link_states",
@@ -37,6 +37,10 @@ const MADE_TO_FIT: [&str; 22] = [
     "audit_hosts",
     "standing_incidents",
     "host_incidents",
+    "channel_states",
+    "routes",
+    "waiting_notices",
+    "told_channels",
     "confirmed_shares",
     "listing_states",
 ];

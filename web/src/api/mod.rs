@@ -14,6 +14,7 @@ pub(crate) mod job;
 pub(crate) mod kit;
 mod list;
 pub(crate) mod maintenance;
+pub(crate) mod notice;
 pub(crate) mod operator;
 pub(crate) mod pending;
 pub mod redacted;

@@ -17,6 +17,8 @@ pub(crate) async fn to_page_of_form(ctx: Ctx) -> Response<Body> {
         ["hosts", host, form] => format!("/hosts/{host}/repo#{form}"),
         [list @ ("operators" | "tokens" | "viewers"), ..] => format!("/settings#{list}"),
         ["archives", ..] => "/archives#standbys".to_owned(),
+        ["notices", "channels", name, ..] => format!("/notices/channels/{name}"),
+        ["notices", ..] => "/notices".to_owned(),
         ["incidents", incident, ..] => format!("/incidents/{incident}"),
         ["account", ..] => "/account".to_owned(),
         _ => "/".to_owned(),

@@ -2,41 +2,21 @@
 
 use super::incident_line::IncidentLine;
 use super::problem_view::ProblemView;
+use super::rest_choice::{RestChoice, acknowledgement, rest_choices};
 use crate::app::Ctx;
 use crate::form::Form;
-use crate::format::When;
 use crate::incident_request::{acknowledge, id_of};
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::template::View;
-use ::fleet::{Acknowledgement, FleetState, Refused};
+use ::fleet::{FleetState, Refused};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use schema::Timestamp;
 use serde::Serialize;
 
 /// So many hosts are listed; the API pages no further either.
 pub(crate) const HOSTS: usize = 500;
-
-/// For how long it may rest: the field's word, the label, and how long that is, in hours.
-const RESTS: [(&str, &str, Option<u64>); 4] = [
-    ("4h", "4 hours", Some(4)),
-    ("1d", "1 day", Some(24)),
-    ("7d", "1 week", Some(7 * 24)),
-    ("end", "Until it ends", None),
-];
-/// What is chosen before anybody chooses.
-const FIRST: &str = "1d";
-
-/// One choice of how long it rests.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct RestChoice {
-    pub(crate) word: &'static str,
-    pub(crate) label: &'static str,
-    pub(crate) until: String,
-    pub(crate) checked: bool,
-}
 
 /// The page.
 #[derive(Clone, Debug, Serialize)]
@@ -67,14 +47,7 @@ impl crate::sample::Samples for IncidentView {
             label: s.text("Open, critical"),
             text: Some("The storage did not answer."),
             stands,
-            rests: RESTS
-                .map(|(word, label, _)| RestChoice {
-                    word,
-                    label,
-                    until: s.text("until Mon 30 Nov 08:00 UTC"),
-                    checked: word == FIRST,
-                })
-                .into(),
+            rests: RestChoice::samples(s),
             note: s.text("Disk ordered"),
             problem: Some(ProblemView::sample(s, "note")).filter(|_| stands),
         };
@@ -96,32 +69,16 @@ fn read(
 ) -> Result<IncidentView, Problem> {
     let now = ctx.now();
     let seen = state.incident(id_of(incident)?, HOSTS)?.ok_or(Refused::IncidentNotFound)?;
-    let chosen = Some(form.text("until")).filter(|word| !word.is_empty());
-    let chosen = chosen.as_deref().unwrap_or(FIRST);
     let explained = crate::words::explained(seen.incident.cause);
     Ok(IncidentView {
         label: crate::words::incident_label(&seen.incident),
         text: explained.map(|explanation| explanation.text),
         stands: seen.incident.ended.is_none(),
-        rests: RESTS
-            .map(|(word, label, hours)| RestChoice {
-                word,
-                label,
-                until: match hours {
-                    Some(hours) => format!("until {}", When::until(later(now, hours)).text),
-                    None => "at most 30 days".to_owned(),
-                },
-                checked: word == chosen,
-            })
-            .into(),
+        rests: rest_choices(now, form),
         note: form.text("note"),
         line: IncidentLine::new(now, state, seen),
         problem,
     })
-}
-
-fn later(now: Timestamp, hours: u64) -> Timestamp {
-    now.plus_ms(hours * 3_600_000)
 }
 
 /// `POST /incidents/{incident}/acknowledge`: until when, and a note.
@@ -145,11 +102,8 @@ pub(crate) async fn save(
 }
 
 async fn saved(ctx: &Ctx, incident: &str, form: &Form) -> Result<(), Problem> {
-    let word = form.text("until");
-    let chosen = RESTS.into_iter().find(|known| known.0 == word);
-    let (_, _, hours) = chosen.ok_or_else(|| Problem::invalid("until", "Choose until when it rests."))?;
-    let until = hours.map(|hours| later(ctx.now(), hours));
-    acknowledge(ctx, incident, Some(Acknowledgement { until, note: form.text("note") })).await.map(drop)
+    let word = acknowledgement(ctx.now(), form)?;
+    acknowledge(ctx, incident, Some(word)).await.map(drop)
 }
 
 /// `POST /incidents/{incident}/unacknowledge`.

@@ -2,6 +2,7 @@
 //! a module of its own: a page uses that, never this one.
 
 pub(crate) mod account;
+pub(crate) mod acknowledge_link;
 pub(crate) mod agent_access;
 pub(crate) mod archive;
 pub(crate) mod attention;
@@ -10,6 +11,7 @@ pub(crate) mod backup_charts;
 pub(crate) mod bar;
 pub(crate) mod cause;
 pub(crate) mod changes;
+pub(crate) mod channel;
 pub(crate) mod confirm;
 pub(crate) mod enrol;
 pub(crate) mod fact;
@@ -33,6 +35,8 @@ pub(crate) mod jobs;
 pub(crate) mod kit;
 pub(crate) mod maintenance;
 pub(crate) mod maintenance_form;
+pub(crate) mod notice_route;
+pub(crate) mod notices;
 pub(crate) mod pending;
 pub(crate) mod preview;
 pub(crate) mod problem_view;
@@ -44,6 +48,7 @@ pub(crate) mod repo;
 pub(crate) mod repo_password;
 pub(crate) mod repo_view;
 pub(crate) mod report;
+pub(crate) mod rest_choice;
 pub(crate) mod restoration;
 pub(crate) mod restore;
 pub(crate) mod restored;
@@ -75,10 +80,12 @@ macro_rules! views {
 
 views! {
     account::AccountView,
+    acknowledge_link::AcknowledgeLinkView,
     agent_access::AgentAccessView,
     archive::ArchivesView,
     audit::AuditView,
     changes::ChangesView,
+    channel::ChannelFormView,
     confirm::ConfirmView,
     crate::present::ErrorView,
     sign_in::LoginView,
@@ -100,6 +107,8 @@ views! {
     jobs::HostJobsView,
     jobs::JobsView,
     kit::KitView,
+    notice_route::RouteFormView,
+    notices::NoticesView,
     pending::CountView,
     fleet::ServerView,
     pending::PendingView,

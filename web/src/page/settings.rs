@@ -134,6 +134,8 @@ pub(crate) struct SettingsView {
     pub(crate) minted: Option<Minted>,
     /// How the archives of the server stand.
     pub(crate) archives: (Badge, String),
+    /// Whether incidents are told.
+    pub(crate) notices: (Badge, String),
     /// How the break-glass kits stand.
     pub(crate) kits: (Badge, String),
     /// What became of the last restore of the server; `None` = there was none.
@@ -192,6 +194,10 @@ impl crate::sample::Samples for SettingsView {
                 lines: vec![("The token", s.text("hft_token"))],
             }),
             archives: (Badge::new("ok", "Up to date"), "The newest was made 3 h ago.".to_owned()),
+            notices: (
+                Badge::new("warning", "nobody is told"),
+                "Who does not look here hears of nothing.".to_owned(),
+            ),
             kits: (Badge::new("warning", "Too old"), "The kit of 12 Nov lacks 2 hosts.".to_owned()),
             restoration: Some((Badge::new("warning", "Not all back"), "Restored 3 h ago.".to_owned())),
             facts: Fact::samples(s),
@@ -214,6 +220,7 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
     let now = ctx.now();
     let (held, more) = held_up(ctx, state)?;
     let kits = crate::words::kits(&state.kits()?);
+    let notices = crate::words::notices(&state.channels()?, &state.routes()?);
     let archives =
         crate::words::archives(now, &ctx.app.settings.archives.status()?, &ctx.app.fleet.standbys()?);
     Ok(SettingsView {
@@ -231,6 +238,7 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
         changing: None,
         minted: None,
         archives: (Badge::new(archives.state, archives.short), archives.sentence),
+        notices: (Badge::new(notices.state, notices.short), notices.sentence),
         kits: (Badge::new(kits.state, kits.short), kits.sentence),
         restoration: restoration::in_settings(now, state)?,
         facts: facts(ctx, now, state.storage_bytes()),

@@ -62,6 +62,7 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::ArchiveLate => "The newest archive of the server is too old",
         Cause::NoSchedule => "In no schedule that is on",
         Cause::CredentialsRefused { .. } => "The credentials are refused",
+        Cause::Channel => "A channel of notices does not get through",
     }
 }
 

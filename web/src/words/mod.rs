@@ -6,6 +6,7 @@ mod decision;
 mod hold;
 mod incident;
 mod kits;
+mod notices;
 mod pending;
 mod reason;
 mod standbys;
@@ -17,6 +18,7 @@ pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
 pub(crate) use incident::{cause_title, ending, explained, incident_label, incident_title};
 pub(crate) use kits::{gap, kits};
+pub(crate) use notices::{channel_leads_to, channel_state, channel_waits, notices, webhook_form};
 pub(crate) use pending::{given_up, setback};
 pub(crate) use reason::{reason, reason_of_several};
 pub(crate) use standbys::{heard, late_standbys, succession};
@@ -155,6 +157,7 @@ pub(crate) fn actor(actor: &Actor) -> (String, &'static str) {
         Actor::Schedule(name) => (name.clone(), "schedule"),
         Actor::System => ("the server".to_owned(), ""),
         Actor::Agent => ("the agent".to_owned(), ""),
+        Actor::Link(name) => (format!("the link of a message by {name}"), ""),
     }
 }
 
@@ -196,6 +199,13 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::ArchiveRefused => "was refused an archive of the server",
         AuditAction::ArchiveKeyChanged => "changed who can open archives of the server",
         AuditAction::ServerSuperseded => "was told that another server has its place, and stands still",
+        AuditAction::ChannelCreated => "added a channel of notices",
+        AuditAction::ChannelChanged => "changed a channel of notices",
+        AuditAction::ChannelDeleted => "deleted a channel of notices",
+        AuditAction::ChannelTested => "tested a channel of notices",
+        AuditAction::RouteCreated => "added a route of notices",
+        AuditAction::RouteChanged => "changed a route of notices",
+        AuditAction::RouteDeleted => "deleted a route of notices",
         AuditAction::StandbyAdded => "added a standby of the server",
         AuditAction::StandbyFetched => "sent an archive of the server to a standby",
         AuditAction::StandbyRemoved => "removed a standby of the server",
@@ -431,6 +441,7 @@ mod tests {
             (Actor::Token("ci".to_owned()), ("ci", "API token")),
             (Actor::System, ("the server", "")),
             (Actor::Agent, ("the agent", "")),
+            (Actor::Link("mail".to_owned()), ("the link of a message by mail", "")),
         ] {
             let (name, kind) = actor(&who);
             assert_eq!((name.as_str(), kind), told);

@@ -160,7 +160,15 @@ async fn each_answer_is_as_the_document_says() {
     let (_, recipient) = fleet::new_identity();
     world.fleet.add_standby("attic".to_owned(), recipient, fleet::By::system()).await.unwrap();
 
+    let channel = json!({"name": "mira", "webhook": {"form": "json", "url": "https://away.example/"}});
+    client.post("/api/channels", &channel).await.expect(201);
+    client.post("/api/routes", &json!({"name": "mira", "channels": ["mira"]})).await.expect(201);
     let incident = crate::incidents::of_the_server(&world, &client).await;
+    for due in world.fleet.begin_messages().await.unwrap() {
+        let fault = fleet::record::SendFault::Status(500);
+        let sent = fleet::Sent::Refused { fault, said: "no".to_owned(), retry_after_ms: None };
+        world.fleet.message_answered(due.channel, due.message.id, sent).await.unwrap();
+    }
     let word = json!({"note": "a disk is ordered"});
     let acknowledgement = format!("/api/incidents/{incident}/acknowledgement");
     client.send(Method::PUT, &acknowledgement, Some(&word)).await.expect(200);

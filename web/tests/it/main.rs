@@ -15,6 +15,7 @@ mod incidents;
 mod kit;
 mod live;
 mod maintenance;
+mod notices;
 mod pages;
 mod pending;
 mod replacement;

@@ -43,6 +43,7 @@ async fn without_a_session_pages_lead_to_the_sign_in_and_the_api_says_so() {
             "/readyz",
             "/setup/{code}",
             "/login",
+            "/acknowledge/{incident}/{key}",
             "/api/openapi.json",
             "/api/setup",
             "/api/login",
@@ -130,8 +131,15 @@ async fn a_viewer_changes_nothing_but_the_own_account() {
             _ if method == "GET" => {}
             Access::Open => assert!(
                 // The last one believes only what the master key has sealed.
-                ["/login", "/setup/{code}", "/api/login", "/api/setup", "/api/standby/succession"]
-                    .contains(&path),
+                [
+                    "/login",
+                    "/setup/{code}",
+                    "/acknowledge/{incident}/{key}",
+                    "/api/login",
+                    "/api/setup",
+                    "/api/standby/succession"
+                ]
+                .contains(&path),
                 "{method} {path} is open"
             ),
             Access::SignedIn => assert!(own.contains(&path), "{method} {path}"),

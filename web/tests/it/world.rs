@@ -3,8 +3,8 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use fleet::record::{Actor, Role, Scopes};
-use fleet::{ArchiveFolder, Archives, Authority, By, Driver, Fleet, Pieces, Settings};
+use fleet::record::{Actor, Role, Scopes, SendFault};
+use fleet::{ArchiveFolder, Archives, Authority, By, Driver, DueMessage, Fleet, Pieces, Sent, Settings};
 use schema::Timestamp;
 use serde_json::Value;
 use std::path::Path;
@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 use web::{
-    BrokerFacts, BrokerFigure, Certificate, HeldLogin, MqttListener, RefusedConnections, ServerFacts,
-    TaskFacts, TrustedProxies, WebSettings,
+    BrokerFacts, BrokerFigure, Certificate, Delivery, HeldLogin, MqttListener, RefusedConnections,
+    ServerFacts, TaskFacts, TrustedProxies, WebSettings,
 };
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
@@ -79,6 +79,15 @@ fn web_settings(
         ca_pem: Arc::new(|| "-----BEGIN CERTIFICATE-----\n".to_owned()),
         rotate: rotate(fleet),
         archives: Arc::new(archives),
+        // Takes what goes to `https://taken.example`, and nothing else.
+        send_notice: Arc::new(|due: DueMessage| {
+            let is_taken = due.secrets.url.expose().starts_with("https://taken.example");
+            let said = if is_taken { "thank you" } else { "no such hook" }.to_owned();
+            let refused =
+                Sent::Refused { fault: SendFault::Status(404), said: said.clone(), retry_after_ms: None };
+            let sent = if is_taken { Sent::Taken } else { refused };
+            Box::pin(async move { Delivery { sent, said } })
+        }),
         held_logins: Arc::new(|| {
             let account = Some("barn".to_owned());
             vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]

@@ -34,10 +34,11 @@ macro_rules! words {
     )+};
 }
 
-fn actor_kinds() -> [&'static str; 5] {
+fn actor_kinds() -> [&'static str; 6] {
     let name = String::new;
-    [Actor::Operator(name()), Actor::Token(name()), Actor::Schedule(name()), Actor::System, Actor::Agent]
-        .map(|actor| actor.kind())
+    let named = [Actor::Operator(name()), Actor::Token(name()), Actor::Schedule(name())];
+    let [operator, token, schedule] = named;
+    [operator, token, schedule, Actor::System, Actor::Agent, Actor::Link(name())].map(|actor| actor.kind())
 }
 
 words! {
@@ -77,6 +78,14 @@ words! {
     IncidentState: fleet::IncidentState::ALL.map(fleet::IncidentState::as_str);
     /// How bad it is.
     Severity: record::Severity::ALL.map(record::Severity::as_str);
+    /// How the connection to a mail server is kept from others.
+    MailSecurity: record::MailSecurity::ALL.map(record::MailSecurity::as_str);
+    /// In which form a webhook tells.
+    WebhookForm: record::WebhookForm::ALL.map(record::WebhookForm::as_str);
+    /// Why a message was not taken.
+    SendFault: record::SendFault::SAMPLES.map(record::SendFault::code);
+    /// Whether a route is used.
+    RouteState: record::RouteState::ALL.map(record::RouteState::as_str);
     /// What ended an incident.
     IncidentEnding: record::Ending::ALL.map(record::Ending::as_str);
     /// What a day was like.

@@ -1,0 +1,19 @@
+use fleet::record::SendFault;
+
+/// Why a message was not taken; what was said may hold secrets still.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) fault: SendFault,
+    pub(super) said: String,
+    pub(super) retry_after_ms: Option<u64>,
+}
+
+impl Failure {
+    pub(super) fn of(fault: SendFault) -> Self {
+        Self { fault, said: String::new(), retry_after_ms: None }
+    }
+
+    pub(super) fn said(fault: SendFault, said: impl Into<String>) -> Self {
+        Self { said: said.into(), ..Self::of(fault) }
+    }
+}

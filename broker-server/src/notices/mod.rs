@@ -1,0 +1,183 @@
+//! Messages of notices on their way out. The fleet decides what is sent when; here it is sent, and said what came of it.
+//!
+//! A round sends all messages that are due, each by its channel, side by side, and ends when all have been answered or
+//! [`WITHIN`] is over: so no message is sent twice at once, and a channel that is slow delays the others by no more.
+//!
+//! A heartbeat is sent only while the server is well by its own judgement, the one of `/readyz`.
+
+mod failure;
+mod redact;
+mod smtp;
+#[cfg(test)]
+mod tests;
+mod webhook;
+mod wellness;
+
+use crate::clock;
+use crate::tasks::Beat;
+use failure::Failure;
+use fleet::record::{Channel, ChannelId, SendFault};
+use fleet::{Change, Changed, DueMessage, Fleet, Sent};
+use futures_util::future::join_all;
+use redact::Redacted;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::broadcast::{self, error::RecvError};
+use web::{Delivery, SendNotice};
+use wellness::Wellness;
+pub(crate) use wellness::of_router;
+
+/// How often it is looked, at least: clocks jump.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How long a message may take in all.
+const WITHIN: Duration = Duration::from_secs(30);
+/// How long it rests after a round, however much is due.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Sends what is due, for ever. `base` is where the pages are.
+pub(crate) async fn run(fleet: Fleet, base: String, wellness: Wellness, beat: Beat) {
+    let mut changes = fleet.changes();
+    let mut heard = Heard::default();
+    loop {
+        let is_well = beat.waits(round(&fleet, &base)).await;
+        beat.waits(beats(&fleet, &base, &wellness, &mut heard)).await;
+        beat.waits(tokio::time::sleep(PAUSE)).await;
+        let next = fleet.next_message_in_ms().unwrap_or_else(|error| {
+            tracing::error!(%error, "it can't be told when the next notice is due");
+            None
+        });
+        let next = next.filter(|_| is_well);
+        let wait = next.map_or(LOOK_EVERY, Duration::from_millis).min(LOOK_EVERY);
+        tokio::select! {
+            () = beat.waits(tokio::time::sleep(wait)) => {}
+            ended = notices_changed(&mut changes) => if ended { return },
+        }
+    }
+}
+
+/// Until there may be something else to send. `true` = the fleet is closed.
+async fn notices_changed(changes: &mut broadcast::Receiver<Change>) -> bool {
+    loop {
+        match changes.recv().await {
+            Ok(Change { what: Changed::Notices, .. }) | Err(RecvError::Lagged(_)) => return false,
+            Ok(_) => {}
+            Err(RecvError::Closed) => return true,
+        }
+    }
+}
+
+/// Sends what is due now. `false` = that can't be told.
+async fn round(fleet: &Fleet, base: &str) -> bool {
+    match fleet.begin_messages().await {
+        Ok(due) => {
+            join_all(due.into_iter().map(|message| one(fleet, base, message))).await;
+            true
+        }
+        Err(refused) => {
+            tracing::warn!(%refused, "notices that are due can't be sent");
+            false
+        }
+    }
+}
+
+/// What the log has said of heartbeats: it says it again when it changes.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Why the last ones were not sent.
+    withheld: Option<String>,
+    /// Of channels whose last one was not taken, why.
+    failing: BTreeMap<ChannelId, SendFault>,
+}
+
+/// Sends the heartbeats that are due, if the server is well.
+async fn beats(fleet: &Fleet, base: &str, wellness: &Wellness, heard: &mut Heard) {
+    let due = match fleet.begin_beats().await {
+        Ok(due) => due,
+        Err(refused) => {
+            tracing::warn!(%refused, "heartbeats that are due can't be sent");
+            return;
+        }
+    };
+    if due.is_empty() {
+        return;
+    }
+    if let Err(why) = wellness().await {
+        if heard.withheld.as_ref() != Some(&why) {
+            tracing::warn!(why, "heartbeats are withheld, for the server is not well");
+            heard.withheld = Some(why);
+        }
+        return;
+    }
+    if heard.withheld.take().is_some() {
+        tracing::info!("the server is well: heartbeats are sent again");
+    }
+    let each = due.into_iter().map(async |due| {
+        let (channel, name) = (due.channel, due.name.clone());
+        (channel, name, deliver(due, base).await.sent)
+    });
+    for (channel, name, sent) in join_all(each).await {
+        let fault = match &sent {
+            Sent::Taken => None,
+            Sent::Refused { fault, .. } => Some(*fault),
+        };
+        let before = match fault {
+            Some(fault) => heard.failing.insert(channel, fault),
+            None => heard.failing.remove(&channel),
+        };
+        match fault {
+            Some(fault) if before != Some(fault) => {
+                tracing::warn!(channel = name, fault = fault.code(), "heartbeats are not taken");
+            }
+            None if before.is_some() => tracing::info!(channel = name, "heartbeats are taken again"),
+            _ => {}
+        }
+        if let Err(refused) = fleet.beat_answered(channel, sent).await {
+            tracing::warn!(channel = name, %refused, "what came of a heartbeat could not be noted");
+        }
+    }
+}
+
+async fn one(fleet: &Fleet, base: &str, due: DueMessage) {
+    let (channel, id, name) = (due.channel, due.message.id, due.name.clone());
+    let sent = deliver(due, base).await.sent;
+    match &sent {
+        Sent::Taken => tracing::info!(channel = name, message = %id, "notices sent"),
+        // What the other side said is on the page: a log is kept elsewhere, and longer.
+        Sent::Refused { fault, .. } => {
+            tracing::warn!(channel = name, message = %id, fault = fault.code(), "notices not taken");
+        }
+    }
+    if let Err(refused) = fleet.message_answered(channel, id, sent).await {
+        tracing::warn!(channel = name, %refused, "what came of a message could not be noted; it is sent again");
+    }
+}
+
+/// Sends one at once, for whoever tries a channel.
+pub(crate) fn at_once(base: String) -> SendNotice {
+    Arc::new(move |due| {
+        let base = base.clone();
+        Box::pin(async move { deliver(due, &base).await })
+    })
+}
+
+/// Sends a message, and says what came of it without any secret of its channel.
+async fn deliver(due: DueMessage, base: &str) -> Delivery {
+    let secrets = Redacted::of(&due.secrets);
+    let trying = async {
+        match &due.how {
+            Channel::Email(email) => smtp::send(email, &due.secrets, &due.message, base).await,
+            Channel::Webhook(webhook) => {
+                let now = clock::now();
+                webhook::send(webhook, &due.secrets, &due.message, base, now).await
+            }
+            Channel::Heartbeat(beat) => webhook::beat(beat, &due.secrets).await,
+        }
+    };
+    let tried = tokio::time::timeout(WITHIN, trying).await;
+    match tried.unwrap_or_else(|_| Err(Failure::of(SendFault::TooSlow))) {
+        Ok(said) => Delivery { sent: Sent::Taken, said: secrets.hide(&said) },
+        Err(Failure { fault, said, retry_after_ms }) => {
+            let said = secrets.hide(&said);
+            Delivery { sent: Sent::Refused { fault, said: said.clone(), retry_after_ms }, said }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The outbox, the sender and a receiver over real connections; only the clock of the fleet is set.
+
+use super::{Heard, Wellness, at_once, beats, round};
+use fleet::record::{Actor, Cause, ChannelFlags, RouteState, Secret, SendFault, Severity, WebhookForm};
+use fleet::{By, ChannelInput, ChannelView, Driver, Fleet, RouteInput, Sent, ServerNeed, Settings};
+use schema::Timestamp;
+use serde_json::Value;
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+const BASE: &str = "https://holdfast.example";
+const MINUTE_MS: u64 = 60_000;
+const PATH: &str = "/hooks/a-secret-path";
+
+/// What was received: its head in lower case, and its body.
+type Received = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Answers as it is told, one request after the other; then `200 ok`.
+struct Receiver {
+    address: SocketAddr,
+    received: Received,
+    answers: Arc<Mutex<VecDeque<&'static str>>>,
+}
+
+impl Receiver {
+    async fn start(answers: &[&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (received, answers) =
+            (Received::default(), Arc::new(Mutex::new(answers.iter().copied().collect::<VecDeque<_>>())));
+        let kept = (Arc::clone(&received), Arc::clone(&answers));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, Arc::clone(&kept.0), Arc::clone(&kept.1)));
+            }
+        });
+        Self { address, received, answers }
+    }
+
+    fn all(&self) -> Vec<(String, String)> {
+        self.received.lock().unwrap().clone()
+    }
+}
+
+async fn answer(mut stream: TcpStream, received: Received, answers: Arc<Mutex<VecDeque<&'static str>>>) {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4_096]);
+    let whole = loop {
+        let read = stream.read(&mut buffer).await.unwrap_or(0);
+        if read == 0 {
+            return;
+        }
+        bytes.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.to_lowercase().lines().find_map(|line| {
+                line.strip_prefix("content-length: ").and_then(|length| length.parse::<usize>().ok())
+            });
+            if body.len() >= length.unwrap_or(0) {
+                break (head.to_owned(), body.to_owned());
+            }
+        }
+    };
+    received.lock().unwrap().push(whole);
+    let answer = answers.lock().unwrap().pop_front();
+    let answer = answer.unwrap_or("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    if answer == "silence" {
+        // As long as the other side waits.
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        return;
+    }
+    let _ = stream.write_all(answer.as_bytes()).await;
+}
+
+struct Scene {
+    fleet: Fleet,
+    clock: Arc<AtomicU64>,
+}
+
+fn by() -> By {
+    By { actor: Actor::System, peer: String::new() }
+}
+
+fn disk() -> Vec<ServerNeed> {
+    vec![ServerNeed { cause: Cause::ServerDisk, severity: Severity::Critical }]
+}
+
+fn hook(address: SocketAddr) -> ChannelInput {
+    ChannelInput::Webhook {
+        form: WebhookForm::Json,
+        url: Some(Secret::new(format!("http://{address}{PATH}"))),
+        signing_key: Some(Secret::new("signing-key")),
+        headers: Some([("X-Token".to_owned(), Some(Secret::new("header-token")))].into()),
+        secrets: None,
+        ca: String::new(),
+    }
+}
+
+impl Scene {
+    async fn new(channels: &[(&str, SocketAddr)]) -> Self {
+        let clock = Arc::new(AtomicU64::new(1_795_415_472_000));
+        let seen = Arc::clone(&clock);
+        let now = Arc::new(move || Timestamp(seen.load(Ordering::Relaxed)));
+        let driver = Driver { now, random: Arc::new(crate::clock::random) };
+        let settings = Settings {
+            mqtt_addresses: vec!["127.0.0.1:8883".to_owned()],
+            authorities: vec![vec![7; 40]],
+            timezone: "UTC".to_owned(),
+            keep: Default::default(),
+        };
+        let fleet = Fleet::in_memory(settings, driver).unwrap();
+        for (name, address) in channels {
+            let flags = ChannelFlags { is_on: true, acknowledges: false };
+            fleet.add_channel((*name).to_owned(), flags, hook(*address), by()).await.unwrap();
+        }
+        let route = RouteInput {
+            name: "all".to_owned(),
+            state: RouteState::On,
+            labels: Vec::new(),
+            least: Severity::Warning,
+            causes: Vec::new(),
+            quiet_from: String::new(),
+            quiet_until: String::new(),
+            timezone: String::new(),
+            channels: channels.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        };
+        fleet.add_route(route, by()).await.unwrap();
+        let scene = Self { fleet, clock };
+        scene.fleet.plan_incidents(disk()).await;
+        scene.pass(6 * MINUTE_MS);
+        scene.fleet.plan_incidents(disk()).await;
+        scene
+    }
+
+    fn pass(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    async fn round(&self) {
+        round(&self.fleet, BASE).await;
+    }
+
+    fn channel(&self, name: &str) -> ChannelView {
+        let all = self.fleet.read().unwrap().channels().unwrap();
+        all.into_iter().find(|channel| channel.name == name).unwrap()
+    }
+
+    fn fault(&self, name: &str) -> Option<SendFault> {
+        self.channel(name).failing.map(|(_, error)| error.fault)
+    }
+}
+
+fn header<'h>(head: &'h str, name: &str) -> &'h str {
+    let line = head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}: ")));
+    line.and_then(|line| line.split_once(": ")).unwrap_or_else(|| panic!("no {name}: {head}")).1
+}
+
+#[tokio::test]
+async fn a_message_comes_once_and_is_signed_and_what_comes_again_has_one_id() {
+    let answers = [
+        "HTTP/1.1 500 Oh\r\ncontent-length: 37\r\n\r\nno such hook: /hooks/a-secret-path !!",
+        "HTTP/1.1 429 Slow\r\nretry-after: 1000\r\ncontent-length: 0\r\n\r\n",
+        "nonsense",
+    ];
+    let receiver = Receiver::start(&answers).await;
+    let scene = Scene::new(&[("hook", receiver.address)]).await;
+    scene.round().await;
+    let failing = scene.channel("hook");
+    let (_, error) = failing.failing.unwrap();
+    assert_eq!((error.fault, error.said.as_str()), (SendFault::Status(500), "no such hook: … !!"));
+    scene.round().await;
+    assert_eq!(receiver.all().len(), 1, "not before it has waited");
+    scene.pass(MINUTE_MS);
+    scene.round().await;
+    assert_eq!(scene.fault("hook"), Some(SendFault::Status(429)));
+    scene.pass(999_000);
+    scene.round().await;
+    assert_eq!(receiver.all().len(), 2, "as long as the other side asked for");
+    scene.pass(1_000);
+    scene.round().await;
+    assert_eq!(scene.fault("hook"), Some(SendFault::NotUnderstood));
+    scene.pass(60 * MINUTE_MS);
+    scene.round().await;
+    let taken = scene.channel("hook");
+    assert!(taken.failing.is_none() && taken.taken_at.is_some() && taken.on_its_way.is_none());
+    scene.pass(60 * MINUTE_MS);
+    scene.round().await;
+    let all = receiver.all();
+    assert_eq!(all.len(), 4, "taken, and not sent again");
+    let bodies: Vec<Value> = all.iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "the same words each time");
+    for ((head, body), json) in all.iter().zip(&bodies) {
+        assert!(head.starts_with(&format!("POST {PATH} HTTP/1.1")), "{head}");
+        assert_eq!(
+            (header(head, "x-token"), header(head, "content-type")),
+            ("header-token", "application/json")
+        );
+        assert_eq!(json["id"], header(head, "x-holdfast-id"));
+        let signed = format!("{}.{body}", header(head, "x-holdfast-timestamp"));
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"signing-key");
+        let tag = header(head, "x-holdfast-signature").strip_prefix("sha256=").unwrap();
+        let tag = data_encoding::HEXLOWER.decode(tag.as_bytes()).unwrap();
+        ring::hmac::verify(&key, signed.as_bytes(), &tag).expect("the signature");
+    }
+    assert_eq!((&bodies[0]["event"], &bodies[0]["cause"]), (&"opened".into(), &"server_disk".into()));
+}
+
+#[tokio::test]
+async fn a_channel_that_is_away_or_leads_elsewhere_does_not_hold_up_another_one() {
+    let elsewhere = Receiver::start(&[]).await;
+    let leads =
+        format!("HTTP/1.1 302 Found\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n", elsewhere.address);
+    let redirecting = Receiver::start(&[leads.leak()]).await;
+    let (away, well) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Receiver::start(&[]).await);
+    let gone = away.local_addr().unwrap();
+    drop(away);
+    let scene =
+        Scene::new(&[("away", gone), ("redirects", redirecting.address), ("well", well.address)]).await;
+    scene.round().await;
+    assert_eq!(scene.fault("away"), Some(SendFault::Unreachable));
+    assert_eq!(scene.fault("redirects"), Some(SendFault::Redirect(302)));
+    assert_eq!((scene.fault("well"), well.all().len()), (None, 1));
+    assert!(elsewhere.all().is_empty(), "no redirect is followed");
+    // The failing ones are an incident, and that is told by the one that works.
+    scene.fleet.plan_incidents(disk()).await;
+    scene.pass(6 * MINUTE_MS);
+    scene.fleet.plan_incidents(disk()).await;
+    scene.round().await;
+    let told: Value = serde_json::from_str(&well.all()[1].1).unwrap();
+    assert_eq!(told["cause"], "channel", "{told}");
+    assert_eq!(redirecting.all().len(), 2, "tried again meanwhile");
+    assert!(redirecting.answers.lock().unwrap().is_empty());
+    assert_eq!(scene.fault("redirects"), None);
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_is_given_up_after_a_while() {
+    let receiver = Receiver::start(&["silence"]).await;
+    let scene = Scene::new(&[("hook", receiver.address)]).await;
+    scene.round().await;
+    assert_eq!(scene.fault("hook"), Some(SendFault::TooSlow));
+}
+
+#[tokio::test]
+async fn a_test_says_what_the_other_side_said_and_tells_no_secret() {
+    let echo =
+        "HTTP/1.1 200 OK\r\ncontent-length: 49\r\n\r\ntook it with header-token at /hooks/a-secret-path";
+    let receiver = Receiver::start(&[echo]).await;
+    let scene = Scene::new(&[("hook", receiver.address)]).await;
+    let send = at_once(BASE.to_owned());
+    let delivery = send(scene.fleet.test_message("hook").unwrap()).await;
+    assert_eq!(delivery.sent, Sent::Taken);
+    assert!(delivery.said.starts_with("took it with … at"), "{}", delivery.said);
+    let told: Value = serde_json::from_str(&receiver.all()[0].1).unwrap();
+    assert_eq!((&told["event"], &told["notices"]), (&"test".into(), &Value::Array(Vec::new())));
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_sent_while_the_server_is_well_and_not_else() {
+    let receiver =
+        Receiver::start(&["HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"]).await;
+    let scene = Scene::new(&[]).await;
+    let beat = ChannelInput::Heartbeat {
+        url: Some(Secret::new(format!("http://{}{PATH}?a=b", receiver.address))),
+        every_min: 5,
+        ca: String::new(),
+    };
+    let flags = ChannelFlags { is_on: true, acknowledges: false };
+    scene.fleet.add_channel("beat".to_owned(), flags, beat, by()).await.unwrap();
+    let is_well = Arc::new(Mutex::new(Err("the disk is full".to_owned())));
+    let seen = Arc::clone(&is_well);
+    let wellness: Wellness = Arc::new(move || {
+        let answer: Result<(), String> = seen.lock().unwrap().clone();
+        Box::pin(async move { answer })
+    });
+    let mut heard = Heard::default();
+    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    assert_eq!((receiver.all().len(), heard.withheld.as_deref()), (0, Some("the disk is full")));
+    *is_well.lock().unwrap() = Ok(());
+    let channel = || scene.fleet.read().unwrap().channels().unwrap().remove(0);
+    // Where it is led elsewhere it was not taken, and nobody follows.
+    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    let failing = channel().failing.map(|(_, error)| error.fault);
+    assert_eq!(
+        (receiver.all().len(), heard.withheld.take(), failing),
+        (1, None, Some(SendFault::Redirect(302)))
+    );
+    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    assert_eq!((receiver.all().len(), heard.failing.len()), (1, 1), "it is not due");
+    scene.clock.fetch_add(MINUTE_MS, Ordering::Relaxed);
+    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    assert!(heard.failing.is_empty());
+    assert!(channel().failing.is_none() && channel().taken_at.is_some());
+    let all = receiver.all();
+    assert!(all.len() == 2 && all[1].0.starts_with(&format!("GET {PATH}?a=b HTTP/1.1")), "{all:?}");
+    assert_eq!(all[1].1, "");
+}

@@ -1,0 +1,162 @@
+//! A message as HTTP requests: sent, signed, and what was answered.
+
+use super::failure::Failure;
+use crate::outwards::{Machine, NoAnswer, tls};
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use data_encoding::HEXLOWER;
+use fleet::Message;
+use fleet::record::{ChannelSecrets, Heartbeat, Secret, SendFault, Webhook};
+use hyper::body::Incoming;
+use ring::hmac;
+use schema::Timestamp;
+use std::time::Duration;
+
+/// How long a request may take, the connection and the answer included.
+const WITHIN: Duration = Duration::from_secs(10);
+/// The longest answer that is read, in bytes.
+const MOST_ANSWER_BYTES: usize = 64 << 10;
+/// Who asks.
+const AGENT: &str = concat!("Holdfast/", env!("CARGO_PKG_VERSION"));
+
+/// Sends it; what the other side said last.
+pub(super) async fn send(
+    webhook: &Webhook,
+    secrets: &ChannelSecrets,
+    message: &Message,
+    base: &str,
+    now: Timestamp,
+) -> Result<String, Failure> {
+    let setting = |why: String| Failure::said(SendFault::Setting, why);
+    let requests =
+        web::requests(message, webhook, secrets, base).map_err(|error| setting(error.to_string()))?;
+    let authority = Some(webhook.ca.as_str()).filter(|ca| !ca.is_empty());
+    let mut said = String::new();
+    for request in requests {
+        let (machine, built) = build(&request, secrets, authority, message, now)?;
+        let asked = tokio::time::timeout(WITHIN, ask(&machine, built)).await;
+        said = asked.map_err(|_| Failure::of(SendFault::TooSlow))??;
+    }
+    Ok(said)
+}
+
+fn build(
+    request: &web::Request,
+    secrets: &ChannelSecrets,
+    authority: Option<&str>,
+    message: &Message,
+    now: Timestamp,
+) -> Result<(Machine, Request<Body>), Failure> {
+    let (uri, machine) = machine(&request.url, authority)?;
+    let setting = |why: &str| Failure::said(SendFault::Setting, why);
+    let bad = || setting(BAD_ADDRESS);
+    let of_url = uri.authority().ok_or_else(bad)?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut built = Request::builder()
+        .method(request.method)
+        .uri(path)
+        .header(header::HOST, of_url.as_str())
+        .header(header::USER_AGENT, AGENT)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_LENGTH, request.body.expose().len())
+        .header("X-Holdfast-Id", message.id.to_string());
+    if !secrets.signing_key.is_empty() {
+        let at = (now.0 / 1_000).to_string();
+        let signature = signature(&secrets.signing_key, &at, request.body.expose());
+        built = built.header("X-Holdfast-Timestamp", at).header("X-Holdfast-Signature", signature);
+    }
+    let mut built = built.body(Body::from(request.body.expose().to_owned())).map_err(|_| bad())?;
+    let own = request.headers.iter().map(|(name, value)| (*name, value));
+    let added = secrets.headers.iter().map(|(name, value)| (name.as_str(), value));
+    for (name, value) in own.chain(added) {
+        let name = HeaderName::try_from(name).map_err(|_| setting("A header can't be used."))?;
+        let mut value =
+            HeaderValue::try_from(value.expose()).map_err(|_| setting("A header can't be used."))?;
+        value.set_sensitive(true);
+        built.headers_mut().insert(name, value);
+    }
+    Ok((machine, built))
+}
+
+/// Its own words would show the address.
+const BAD_ADDRESS: &str = "Its address can't be used.";
+
+/// The machine of an address, and the address.
+fn machine(url: &Secret, authority: Option<&str>) -> Result<(Uri, Machine), Failure> {
+    let bad = || Failure::said(SendFault::Setting, BAD_ADDRESS);
+    let uri: Uri = url.expose().parse().map_err(|_| bad())?;
+    let of_url = uri.authority().filter(|it| !it.as_str().contains('@')).ok_or_else(bad)?;
+    let host = of_url.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let is_tls = uri.scheme_str() == Some("https");
+    let tls = is_tls.then(|| tls(authority)).transpose();
+    let tls = tls.map_err(|error| Failure::said(SendFault::Setting, error.to_string()))?;
+    let port = of_url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    Ok((uri, Machine { tls, host, port }))
+}
+
+/// Asks the address of a heartbeat; what was answered.
+pub(super) async fn beat(beat: &Heartbeat, secrets: &ChannelSecrets) -> Result<String, Failure> {
+    let authority = Some(beat.ca.as_str()).filter(|ca| !ca.is_empty());
+    let (uri, machine) = machine(&secrets.url, authority)?;
+    let bad = || Failure::said(SendFault::Setting, BAD_ADDRESS);
+    let request = Request::builder()
+        .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .header(header::HOST, uri.authority().ok_or_else(bad)?.as_str())
+        .header(header::USER_AGENT, AGENT)
+        .body(Body::empty())
+        .map_err(|_| bad())?;
+    let asked = tokio::time::timeout(WITHIN, ask(&machine, request)).await;
+    asked.map_err(|_| Failure::of(SendFault::TooSlow))?
+}
+
+/// By which the other side knows that it is from here, and of when: HMAC-SHA256 of the instant, a point and the body.
+fn signature(key: &Secret, at: &str, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
+    let tag = hmac::sign(&key, format!("{at}.{body}").as_bytes());
+    format!("sha256={}", HEXLOWER.encode(tag.as_ref()))
+}
+
+async fn ask(machine: &Machine, request: Request<Body>) -> Result<String, Failure> {
+    let answer = machine.ask(request, WITHIN).await.map_err(|error| match error {
+        NoAnswer::Unreachable(why) => Failure::said(SendFault::Unreachable, why.to_string()),
+        NoAnswer::NotTrusted(doubt) => Failure::said(SendFault::Untrusted, doubt.why),
+        NoAnswer::Silent | NoAnswer::TooLate => Failure::of(SendFault::TooSlow),
+        NoAnswer::NotHttp | NoAnswer::NotTls => Failure::of(SendFault::NotUnderstood),
+    })?;
+    let status = answer.status();
+    let retry_after_ms = retry_after_ms(&answer);
+    // What it says counts no more than that it was taken.
+    let body = axum::body::to_bytes(Body::new(answer.into_body()), MOST_ANSWER_BYTES).await;
+    let said = body.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    if status.is_success() {
+        return Ok(said);
+    }
+    let fault = match status.is_redirection() {
+        true => SendFault::Redirect(status.as_u16()),
+        false => SendFault::Status(status.as_u16()),
+    };
+    Err(Failure { fault, said, retry_after_ms })
+}
+
+/// How long it asks to be left alone: in seconds. A date is not heard: which clock it is of is not known.
+fn retry_after_ms(answer: &Response<Incoming>) -> Option<u64> {
+    let text = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_the_instant_and_the_body() {
+        let key = Secret::new("key");
+        let signed = signature(&key, "1780012800", "{}");
+        // printf '1780012800.{}' | openssl dgst -sha256 -hmac key
+        assert_eq!(signed, EXPECTED);
+        assert_ne!(signature(&key, "1780012801", "{}"), signed);
+        assert_ne!(signature(&Secret::new("other"), "1780012800", "{}"), signed);
+    }
+
+    const EXPECTED: &str = "sha256=038b9600d3da2327b62839a0015dbf754f6bd1d87bc5ec509034ed98d2e64958";
+}

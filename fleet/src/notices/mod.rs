@@ -1,0 +1,540 @@
+//! Who is told of incidents: channels, routes, and the outbox between them.
+//!
+//! The plan of the incidents says what there is to tell; `tell` puts it, in the same transaction, into the outbox of each
+//! channel that `route` chooses. `outbox` decides what is sent when. The driver asks for the messages that are due
+//! ([`Fleet::begin_messages`]), sends them, and says what came of each ([`Fleet::message_answered`]); both are on disk
+//! before anything goes on. So each message is sent at least once, with the same id and the same words at each try.
+//!
+//! Bounds: [`MOST_CHANNELS`] channels and [`MOST_ROUTES`] routes; of the notices that wait at a channel the newest 1,000, and how
+//! many were left out; of the messages that were given up the newest 20, and how many came before.
+
+mod beats;
+mod input;
+mod outbox;
+mod route;
+pub(crate) mod row;
+mod tell;
+#[cfg(test)]
+mod tests;
+
+pub use input::{ChannelInput, NamedSecrets, RouteInput};
+pub use outbox::Sent;
+pub(crate) use tell::{Telling, some_channel_fails, tell};
+
+use crate::audit;
+use crate::change::Changed;
+use crate::facts::Facts;
+use crate::fleet::Fleet;
+use crate::incidents::link::AckLink;
+use crate::op::Op;
+use crate::record::{
+    Actor, AuditAction, AuditTarget, Channel, ChannelFlags, ChannelId, ChannelRow, ChannelSecrets,
+    ChannelState, Event, LostMessage, MessageId, Notice, Route, RouteState, SendError, SendFault, Severity,
+};
+use crate::refused::{Refused, StoreError};
+use crate::request::By;
+use crate::seal::Binding;
+use crate::store::{CHANNELS, ROUTES, Reads};
+use schema::{IncidentId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use zeroize::Zeroizing;
+
+/// The most channels of a server.
+pub const MOST_CHANNELS: usize = 32;
+/// The most routes of a server.
+pub const MOST_ROUTES: usize = 64;
+/// What the first route is called.
+const FIRST_ROUTE: &str = "everything";
+/// What is said where the secrets of a channel do not open.
+const UNREADABLE: &str = "Its stored secrets can't be opened; set them again.";
+/// The longest that is kept of what the other side says, in characters.
+const LONGEST_SAID: usize = 300;
+
+/// A message, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The same at each try.
+    pub id: MessageId,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// What it tells, oldest first; nothing = it is a test.
+    pub notices: Vec<Notice>,
+    /// How many older ones were left out, for too many waited.
+    pub left_out: u32,
+    /// Of incidents that are not over, the keys of links that acknowledge them, where the channel may have such.
+    pub ack_keys: BTreeMap<IncidentId, String>,
+}
+
+/// A message, and by which channel it goes.
+#[derive(Clone, Debug)]
+pub struct DueMessage {
+    /// Which.
+    pub channel: ChannelId,
+    /// What it is called.
+    pub name: String,
+    /// How it tells.
+    pub how: Channel,
+    /// What it tells with.
+    pub secrets: ChannelSecrets,
+    /// What it tells.
+    pub message: Message,
+}
+
+/// A message on its way, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnItsWay {
+    /// Its id.
+    pub id: MessageId,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// How many notices it tells.
+    pub notices: u32,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is tried next.
+    pub next_at: Timestamp,
+}
+
+/// A channel, as it is shown: without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelView {
+    /// What it is called.
+    pub name: String,
+    /// Whether it is used, and for what.
+    pub flags: ChannelFlags,
+    /// How it tells.
+    pub channel: Channel,
+    /// When it was changed last.
+    pub changed_at: Timestamp,
+    /// By whom.
+    pub changed_by: Actor,
+    /// How many notices wait, those of the message on its way not counted.
+    pub waiting: u32,
+    /// How many were left out since the last message was made, for too many waited.
+    pub left_out: u32,
+    /// The message on its way.
+    pub on_its_way: Option<OnItsWay>,
+    /// When a message was taken last.
+    pub taken_at: Option<Timestamp>,
+    /// Since when nothing is taken, and what was wrong last.
+    pub failing: Option<(Timestamp, SendError)>,
+    /// The newest messages that were given up, oldest first.
+    pub lost: Vec<LostMessage>,
+    /// How many were given up before those.
+    pub lost_before: u32,
+}
+
+/// A route, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteView {
+    /// The route itself.
+    pub route: Route,
+    /// The names of its channels.
+    pub channels: Vec<String>,
+}
+
+/// All channels, by name.
+pub(crate) fn channels(reads: &impl Reads, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
+    let mut all = Vec::new();
+    for (id, row) in row::channels(reads)? {
+        all.push(shown(now, row, row::state(reads, id)?, row::waiting(reads, id)?.len()));
+    }
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(all)
+}
+
+fn shown(now: Timestamp, row: ChannelRow, state: ChannelState, waiting: usize) -> ChannelView {
+    let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let sending = state.sending.as_ref();
+    let of_message = sending.map_or(0, |sending| sending.notices.len());
+    let on_its_way = sending.map(|sending| OnItsWay {
+        id: sending.id,
+        made_at: sending.made_at,
+        notices: small(of_message).saturating_add(sending.left_out),
+        tries: sending.tries,
+        next_at: sending.tried_at.unwrap_or(now).plus_ms(sending.wait_ms),
+    });
+    ChannelView {
+        name: row.name,
+        flags: row.flags,
+        channel: row.channel,
+        changed_at: row.changed_at,
+        changed_by: row.changed_by,
+        waiting: small(waiting.saturating_sub(of_message)),
+        left_out: state.left_out,
+        on_its_way,
+        taken_at: state.taken_at,
+        failing: state.failing,
+        lost: state.lost,
+        lost_before: state.lost_before,
+    }
+}
+
+/// All routes, by name.
+pub(crate) fn routes(reads: &impl Reads) -> Result<Vec<RouteView>, StoreError> {
+    let channels = row::channels(reads)?;
+    let name_of = |id: &ChannelId| {
+        channels.iter().find(|(known, _)| known == id).map(|(_, channel)| channel.name.clone())
+    };
+    let view =
+        |route: Route| RouteView { channels: route.channels.iter().filter_map(name_of).collect(), route };
+    Ok(row::routes(reads)?.into_iter().map(view).collect())
+}
+
+fn seal(facts: &Facts, id: ChannelId, secrets: &ChannelSecrets) -> Vec<u8> {
+    let plain = Zeroizing::new(postcard::to_allocvec(secrets).unwrap_or_default());
+    facts.master.seal(Binding::Channel(id), facts.random(), &plain)
+}
+
+fn open(facts: &Facts, id: ChannelId, row: &ChannelRow) -> Result<ChannelSecrets, StoreError> {
+    let plain = facts.master.open(Binding::Channel(id), &row.sealed)?;
+    postcard::from_bytes(&plain)
+        .map_err(|_| StoreError::Row { table: CHANNELS.name(), why: "its secrets are of another sort" })
+}
+
+fn note(op: &mut Op<'_, '_>, action: AuditAction, detail: String) -> Result<(), StoreError> {
+    op.tx.effects.changed(Changed::Notices);
+    audit::note(op, action, AuditTarget::Server, detail)
+}
+
+impl Fleet {
+    /// Adds a channel. The first one gets a route by which it is told everything, once it has been tested well.
+    pub async fn add_channel(
+        &self,
+        name: String,
+        flags: ChannelFlags,
+        input: ChannelInput,
+        by: By,
+    ) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            input::check_name(&name)?;
+            let all = row::channels(op.tx)?;
+            if all.iter().any(|(_, row)| row.name == name) {
+                return Err(Refused::NameTaken { name: name.clone() });
+            }
+            if all.len() >= MOST_CHANNELS {
+                let message = format!("There are {MOST_CHANNELS} channels; delete one first.");
+                return Err(Refused::invalid("name", message));
+            }
+            let (channel, secrets) = input::channel(input.clone(), None)?;
+            let id = ChannelId(all.last().map_or(1, |(last, _)| last.0.saturating_add(1)));
+            let detail = format!("{name}: {}", channel.kind());
+            let is_first = tells(&channel) && !all.iter().any(|(_, row)| tells(&row.channel));
+            put_channel(op, id, (name.clone(), flags), channel, &secrets)?;
+            note(op, AuditAction::ChannelCreated, detail)?;
+            if is_first && row::routes(op.tx)?.is_empty() {
+                let route = Route {
+                    name: FIRST_ROUTE.to_owned(),
+                    state: RouteState::WhenTested,
+                    labels: Vec::new(),
+                    least: Severity::Warning,
+                    causes: Vec::new(),
+                    quiet: None,
+                    channels: vec![id],
+                };
+                op.tx.put(&ROUTES, &route.name, &route)?;
+                note(op, AuditAction::RouteCreated, described(&route))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes a channel. What waits is tried again at once; at one that is switched off nothing waits any more.
+    pub async fn change_channel(
+        &self,
+        name: String,
+        flags: ChannelFlags,
+        input: ChannelInput,
+        by: By,
+    ) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            let (id, before) = row::named(op.tx, &name)?.ok_or(Refused::ChannelNotFound)?;
+            // Where they do not open they have to be given again.
+            let stored = open(op.facts, id, &before).unwrap_or_default();
+            let (channel, secrets) = input::channel(input.clone(), Some((&before.channel, &stored)))?;
+            if tells(&channel) != tells(&before.channel) {
+                let why = "A heartbeat tells of no incident, and a channel that does is no heartbeat: add another channel.";
+                return Err(Refused::invalid("heartbeat", why));
+            }
+            let mut detail = format!("{name}: {}", channel.kind());
+            put_channel(op, id, (name.clone(), flags), channel, &secrets)?;
+            let mut state = row::state(op.tx, id)?;
+            if flags.is_on {
+                outbox::try_again(&mut state);
+                row::put_state(op.tx, id, &state)?;
+            } else {
+                let dropped = row::forget(op.tx, id)?;
+                // Numbers go on, so that an answer of before is of no message of later.
+                let next = state.next;
+                row::put_state(op.tx, id, &ChannelState { next, ..ChannelState::default() })?;
+                detail = format!("{detail}, off; notices that waited and are dropped: {dropped}");
+            }
+            Ok(note(op, AuditAction::ChannelChanged, detail)?)
+        })
+        .await
+    }
+
+    /// Deletes a channel, and what waits there.
+    pub async fn delete_channel(&self, name: String, by: By) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            let (id, _) = row::named(op.tx, &name)?.ok_or(Refused::ChannelNotFound)?;
+            row::delete(op, id)?;
+            Ok(note(op, AuditAction::ChannelDeleted, name.clone())?)
+        })
+        .await
+    }
+
+    /// Adds a route.
+    pub async fn add_route(&self, input: RouteInput, by: By) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            let known = row::routes(op.tx)?;
+            if known.iter().any(|route| route.name == input.name) {
+                return Err(Refused::NameTaken { name: input.name.clone() });
+            }
+            if known.len() >= MOST_ROUTES {
+                let message = format!("There are {MOST_ROUTES} routes; delete one first.");
+                return Err(Refused::invalid("name", message));
+            }
+            let route = read_route(op.tx, &input)?;
+            op.tx.put(&ROUTES, &route.name, &route)?;
+            Ok(note(op, AuditAction::RouteCreated, described(&route))?)
+        })
+        .await
+    }
+
+    /// Changes the route of this name.
+    pub async fn change_route(&self, input: RouteInput, by: By) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            if !op.tx.has(&ROUTES, &input.name)? {
+                return Err(Refused::RouteNotFound);
+            }
+            let route = read_route(op.tx, &input)?;
+            op.tx.put(&ROUTES, &route.name, &route)?;
+            Ok(note(op, AuditAction::RouteChanged, described(&route))?)
+        })
+        .await
+    }
+
+    /// Deletes a route. What waits already is told still.
+    pub async fn delete_route(&self, name: String, by: By) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            if !op.tx.remove(&ROUTES, &name)? {
+                return Err(Refused::RouteNotFound);
+            }
+            Ok(note(op, AuditAction::RouteDeleted, name.clone())?)
+        })
+        .await
+    }
+
+    /// A message that tells nothing but that it has come; it waits in no outbox.
+    pub fn test_message(&self, name: &str) -> Result<DueMessage, Refused> {
+        let context = self.context();
+        let (channel, row) = row::named(&self.view()?, name)?.ok_or(Refused::ChannelNotFound)?;
+        let secrets =
+            open(&context.facts, channel, &row).map_err(|_| Refused::invalid("name", UNREADABLE))?;
+        let id = MessageId(context.facts.random());
+        let message = Message {
+            id,
+            made_at: context.now(),
+            notices: Vec::new(),
+            left_out: 0,
+            ack_keys: BTreeMap::new(),
+        };
+        Ok(DueMessage { channel, name: row.name, how: row.channel, secrets, message })
+    }
+
+    /// What has become of it. One that was taken has a message that waits tried again at once, and switches routes on that
+    /// waited for it.
+    pub async fn channel_tested(&self, channel: ChannelId, sent: Sent, by: By) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            let Some(row) = op.tx.get(&CHANNELS, &channel)? else { return Err(Refused::ChannelNotFound) };
+            let mut detail = row.name;
+            match &sent {
+                Sent::Refused { fault, .. } => detail = format!("{detail}: {}", fault.code()),
+                Sent::Taken => {
+                    let mut state = row::state(op.tx, channel)?;
+                    (state.taken_at, state.failing) = (Some(op.now), None);
+                    outbox::try_again(&mut state);
+                    row::put_state(op.tx, channel, &state)?;
+                    for mut route in row::routes(op.tx)? {
+                        if route.state == RouteState::WhenTested && route.channels.contains(&channel) {
+                            route.state = RouteState::On;
+                            op.tx.put(&ROUTES, &route.name, &route)?;
+                            detail = format!("{detail}; route {} is on", route.name);
+                        }
+                    }
+                }
+            }
+            Ok(note(op, AuditAction::ChannelTested, detail)?)
+        })
+        .await
+    }
+
+    /// The messages that are to be sent now. Each counts as tried: whoever asked says what came of it, or it is sent again.
+    pub async fn begin_messages(&self) -> Result<Vec<DueMessage>, Refused> {
+        if self.next_message_in_ms()? != Some(0) {
+            return Ok(Vec::new());
+        }
+        self.write(By::system(), |op| {
+            let (mut due, before) = (Vec::new(), op.tx.writes());
+            for (channel, row) in row::channels(op.tx)? {
+                if row.flags.is_on {
+                    due.extend(begin(op, channel, row)?);
+                }
+            }
+            // Nobody waits for an archive of that.
+            op.tx.is_passing_since(before);
+            Ok(due)
+        })
+        .await
+    }
+
+    /// What has become of a message.
+    pub async fn message_answered(
+        &self,
+        channel: ChannelId,
+        id: MessageId,
+        sent: Sent,
+    ) -> Result<(), Refused> {
+        self.write(By::system(), move |op| {
+            let mut state = row::state(op.tx, channel)?;
+            let (sent, before) = (cut(sent.clone()), op.tx.writes());
+            let done = outbox::answered(op.now, &mut state, id, sent);
+            row::remove(op.tx, channel, &done)?;
+            row::put_state(op.tx, channel, &state)?;
+            if done.is_empty() {
+                op.tx.is_passing_since(before);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// How long until a message is due, in milliseconds: 0 = now; `None` = nothing waits, or this server only reads.
+    pub fn next_message_in_ms(&self) -> Result<Option<u64>, StoreError> {
+        if self.only_reads() {
+            return Ok(None);
+        }
+        let (now, view) = (self.now(), self.view()?);
+        let mut next: Option<u64> = None;
+        for (channel, row) in row::channels(&view)? {
+            if row.flags.is_on {
+                let (state, waiting) = (row::state(&view, channel)?, row::waiting(&view, channel)?);
+                let due = outbox::due_in_ms(now, &state, waiting.iter().map(|(_, waiting)| waiting));
+                next = next.into_iter().chain(due).min();
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// Whether incidents can be told by it.
+const fn tells(channel: &Channel) -> bool {
+    !matches!(channel, Channel::Heartbeat(_))
+}
+
+fn put_channel(
+    op: &mut Op<'_, '_>,
+    id: ChannelId,
+    (name, flags): (String, ChannelFlags),
+    channel: Channel,
+    secrets: &ChannelSecrets,
+) -> Result<(), StoreError> {
+    let sealed = seal(op.facts, id, secrets);
+    // A heartbeat has no message to stand in.
+    let flags = ChannelFlags { acknowledges: flags.acknowledges && tells(&channel), ..flags };
+    let (changed_at, changed_by) = (op.now, op.by.actor.clone());
+    op.tx.put(&CHANNELS, &id, &ChannelRow { name, flags, channel, sealed, changed_at, changed_by })
+}
+
+fn read_route(reads: &impl Reads, input: &RouteInput) -> Result<Route, Refused> {
+    input::check_name(&input.name)?;
+    let (labels, causes) = input::words(input)?;
+    let known = row::channels(reads)?;
+    let mut channels = BTreeSet::new();
+    for name in &input.channels {
+        let found = known.iter().find(|(_, channel)| channel.name == *name);
+        let Some((id, channel)) = found else {
+            return Err(Refused::invalid("channels", format!("There is no channel {name:?}.")));
+        };
+        if !tells(&channel.channel) {
+            let why = format!("The channel {name} is a heartbeat: it tells of no incident.");
+            return Err(Refused::invalid("channels", why));
+        }
+        channels.insert(*id);
+    }
+    Ok(Route {
+        name: input.name.clone(),
+        state: input.state,
+        labels,
+        least: input.least,
+        causes,
+        quiet: input::quiet(input)?,
+        channels: channels.into_iter().collect(),
+    })
+}
+
+fn described(route: &Route) -> String {
+    let all_or = |words: &[String]| if words.is_empty() { "all".to_owned() } else { words.join(", ") };
+    format!(
+        "{}: {}, {} and worse, labels {}, causes {}, {} channels",
+        route.name,
+        route.state.as_str(),
+        route.least.as_str(),
+        all_or(&route.labels),
+        all_or(&route.causes),
+        route.channels.len()
+    )
+}
+
+fn begin(op: &mut Op<'_, '_>, channel: ChannelId, row: ChannelRow) -> Result<Option<DueMessage>, StoreError> {
+    let (mut state, waiting) = (row::state(op.tx, channel)?, row::waiting(op.tx, channel)?);
+    if !outbox::begin(op.now, &mut state, &waiting, || MessageId(op.facts.random())) {
+        return Ok(None);
+    }
+    let Some(sending) = state.sending.clone() else { return Ok(None) };
+    let opened = open(op.facts, channel, &row);
+    if opened.is_err() {
+        let done = outbox::answered(op.now, &mut state, sending.id, not_opened());
+        row::remove(op.tx, channel, &done)?;
+    }
+    row::put_state(op.tx, channel, &state)?;
+    let Ok(secrets) = opened else { return Ok(None) };
+    let told = waiting.into_iter().filter(|(number, _)| sending.notices.contains(number));
+    let notices: Vec<Notice> = told.map(|(_, waiting)| waiting.notice).collect();
+    let ack_keys =
+        if row.flags.acknowledges { ack_keys(op.facts, channel, &notices) } else { BTreeMap::new() };
+    let (id, made_at, left_out) = (sending.id, sending.made_at, sending.left_out);
+    let message = Message { id, made_at, notices, left_out, ack_keys };
+    Ok(Some(DueMessage { channel, name: row.name, how: row.channel, secrets, message }))
+}
+
+fn not_opened() -> Sent {
+    Sent::Refused { fault: SendFault::Setting, said: UNREADABLE.to_owned(), retry_after_ms: None }
+}
+
+/// Links that acknowledge what a message tells, by the last that it tells of each incident.
+fn ack_keys(facts: &Facts, channel: ChannelId, notices: &[Notice]) -> BTreeMap<IncidentId, String> {
+    let mut keys = BTreeMap::new();
+    for notice in notices {
+        let (incident, told_at) = (notice.incident, notice.at);
+        match notice.event {
+            Event::Recovered => keys.remove(&incident),
+            _ => keys.insert(incident, AckLink { incident, channel, told_at }.key(&facts.master)),
+        };
+    }
+    keys
+}
+
+/// What the other side said, in bounds, and without what would be read as something else.
+fn cut(sent: Sent) -> Sent {
+    match sent {
+        Sent::Taken => Sent::Taken,
+        Sent::Refused { fault, said, retry_after_ms } => {
+            let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+            let said = said.chars().map(plain).take(LONGEST_SAID).collect();
+            Sent::Refused { fault, said, retry_after_ms }
+        }
+    }
+}

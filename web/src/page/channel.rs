@@ -1,0 +1,404 @@
+//! The form of a channel of notices, and its test.
+
+use super::notices::ChannelLine;
+use super::problem_view::ProblemView;
+use crate::app::Ctx;
+use crate::form::Form;
+use crate::notice::fault;
+use crate::notice_request::try_channel;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::template::View;
+use crate::words::webhook_form;
+use ::fleet::record::{Channel, ChannelFlags, Email, Heartbeat, MailSecurity, Secret, Webhook, WebhookForm};
+use ::fleet::{ChannelInput, ChannelView, FleetState, NamedSecrets, Refused, Sent};
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{Response, StatusCode};
+use serde::Serialize;
+
+/// One of several.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Choice {
+    pub(crate) word: &'static str,
+    pub(crate) label: String,
+    pub(crate) chosen: bool,
+}
+
+/// What came of a test.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TestLine {
+    pub(crate) taken: bool,
+    pub(crate) text: String,
+    /// What the other side said; may be empty.
+    pub(crate) said: String,
+}
+
+/// The form: all as typed, but for secrets.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ChannelFormView {
+    /// The stored name; `None` = new.
+    pub(crate) old_name: Option<String>,
+    pub(crate) action: String,
+    /// `email`, `webhook` or `heartbeat`.
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) on: bool,
+    /// Its messages have links that acknowledge.
+    pub(crate) acknowledges: bool,
+    pub(crate) server: String,
+    pub(crate) port: String,
+    pub(crate) securities: Vec<Choice>,
+    pub(crate) username: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) forms: Vec<Choice>,
+    /// Where a stored webhook leads.
+    pub(crate) place: Option<String>,
+    pub(crate) signed: bool,
+    /// Names of headers with a colon, one a line; stored values are not shown.
+    pub(crate) headers: String,
+    /// The same of the secrets of its form.
+    pub(crate) secrets: String,
+    /// How often a heartbeat comes, in minutes.
+    pub(crate) every_minutes: String,
+    pub(crate) ca: String,
+    /// How it stands, of a stored one.
+    pub(crate) line: Option<ChannelLine>,
+    pub(crate) test: Option<TestLine>,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+impl View for ChannelFormView {
+    const TEMPLATE: &'static str = "page/channel.html";
+    const NAV: &'static str = "settings";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for ChannelFormView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let mail = Self {
+            old_name: s.some("mail"),
+            action: "/notices/channels/mail".to_owned(),
+            kind: "email",
+            name: s.text("mail"),
+            on: true,
+            acknowledges: true,
+            server: s.text("mail.example.com"),
+            port: s.text("587"),
+            securities: securities("starttls"),
+            username: s.text("holdfast"),
+            from: s.text("holdfast@example.com"),
+            to: s.text("ada@example.com"),
+            forms: Vec::new(),
+            place: None,
+            signed: false,
+            headers: String::new(),
+            secrets: String::new(),
+            every_minutes: s.text("5"),
+            ca: s.text("-----BEGIN CERTIFICATE-----"),
+            line: Some(ChannelLine::sample(s)),
+            test: Some(TestLine {
+                taken: false,
+                text: "The mail server refused it with code 535.".to_owned(),
+                said: s.text("535 authentication failed"),
+            }),
+            problem: None,
+        };
+        let hook = Self {
+            old_name: None,
+            action: "/notices/channels".to_owned(),
+            kind: "webhook",
+            securities: Vec::new(),
+            forms: forms("ntfy"),
+            place: s.some("https://ntfy.example.com"),
+            signed: true,
+            headers: s.text("X-Token:"),
+            secrets: s.text("topic:"),
+            line: None,
+            test: Some(TestLine { taken: true, text: "It was taken.".to_owned(), said: s.text("ok") }),
+            ..mail.clone()
+        };
+        let wrong =
+            |view: &Self, field| Self { problem: Some(ProblemView::sample(s, field)), ..view.clone() };
+        let beat = Self {
+            kind: "heartbeat",
+            forms: Vec::new(),
+            place: s.some("https://hc-ping.com"),
+            headers: String::new(),
+            secrets: String::new(),
+            ..hook.clone()
+        };
+        let mut views = vec![mail.clone(), hook.clone(), beat.clone()];
+        views.extend(["url", "every_minutes"].map(|field| wrong(&beat, field)));
+        let of_mail = ["name", "server", "port", "security", "username", "password", "from", "to", "ca"];
+        views.extend(of_mail.map(|field| wrong(&mail, field)));
+        views.extend(
+            ["form", "url", "signing_key", "headers", "secrets", "ca"].map(|field| wrong(&hook, field)),
+        );
+        views
+    }
+}
+
+fn securities(chosen: &str) -> Vec<Choice> {
+    let label = |security| match security {
+        MailSecurity::StartTls => "STARTTLS",
+        MailSecurity::Tls => "TLS",
+        MailSecurity::Plain => "none: a mail server on this machine",
+    };
+    let choice = |security: MailSecurity| Choice {
+        word: security.as_str(),
+        label: label(security).to_owned(),
+        chosen: security.as_str() == chosen,
+    };
+    MailSecurity::ALL.map(choice).into()
+}
+
+fn forms(chosen: &str) -> Vec<Choice> {
+    let choice = |form: WebhookForm| {
+        let needs = form.needs().join(", ");
+        Choice {
+            word: form.as_str(),
+            label: match needs.as_str() {
+                "" => webhook_form(form).to_owned(),
+                needs => format!("{} (needs {needs})", webhook_form(form)),
+            },
+            chosen: form.as_str() == chosen,
+        }
+    };
+    WebhookForm::ALL.map(choice).into()
+}
+
+/// What a channel can be; mail, where nothing else is said.
+fn kind_of(word: &str) -> &'static str {
+    ["webhook", "heartbeat"].into_iter().find(|known| *known == word).unwrap_or("email")
+}
+
+fn blank(kind: &'static str) -> ChannelFormView {
+    ChannelFormView {
+        old_name: None,
+        action: "/notices/channels".to_owned(),
+        kind,
+        name: String::new(),
+        on: true,
+        acknowledges: kind == "email",
+        server: String::new(),
+        port: "587".to_owned(),
+        securities: securities("starttls"),
+        username: String::new(),
+        from: String::new(),
+        to: String::new(),
+        forms: forms("json"),
+        place: None,
+        signed: false,
+        headers: String::new(),
+        secrets: String::new(),
+        every_minutes: "5".to_owned(),
+        ca: String::new(),
+        line: None,
+        test: None,
+        problem: None,
+    }
+}
+
+fn named_lines(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name}:\n")).collect::<String>().trim_end().to_owned()
+}
+
+fn stored(now: schema::Timestamp, channel: &ChannelView) -> ChannelFormView {
+    let view = ChannelFormView {
+        old_name: Some(channel.name.clone()),
+        action: format!("/notices/channels/{}", channel.name),
+        name: channel.name.clone(),
+        on: channel.flags.is_on,
+        acknowledges: channel.flags.acknowledges,
+        line: Some(ChannelLine::new(now, channel)),
+        ..blank(channel.channel.kind())
+    };
+    match &channel.channel {
+        Channel::Email(Email { server, port, security, username, from, to, ca }) => ChannelFormView {
+            server: server.clone(),
+            port: port.to_string(),
+            securities: securities(security.as_str()),
+            username: username.clone(),
+            from: from.clone(),
+            to: to.join("\n"),
+            ca: ca.clone(),
+            ..view
+        },
+        Channel::Webhook(Webhook { form, place, header_names, secret_names, is_signed, ca }) => {
+            ChannelFormView {
+                forms: forms(form.as_str()),
+                place: Some(place.clone()),
+                signed: *is_signed,
+                headers: named_lines(header_names),
+                secrets: named_lines(secret_names),
+                ca: ca.clone(),
+                ..view
+            }
+        }
+        Channel::Heartbeat(Heartbeat { place, every_min, ca }) => ChannelFormView {
+            place: Some(place.clone()),
+            every_minutes: every_min.to_string(),
+            ca: ca.clone(),
+            ..view
+        },
+    }
+}
+
+fn found(state: &FleetState, name: &str) -> Result<ChannelView, Problem> {
+    let found = state.channels()?.into_iter().find(|channel| channel.name == name);
+    Ok(found.ok_or(Refused::ChannelNotFound)?)
+}
+
+/// What was typed over what was there, without secrets.
+fn typed(view: ChannelFormView, form: &Form, problem: &Problem) -> ChannelFormView {
+    let names = |field| {
+        let lines = form.lines(field);
+        let names = lines.iter().map(|line| line.split(':').next().unwrap_or_default().trim().to_owned());
+        named_lines(&names.collect::<Vec<_>>())
+    };
+    ChannelFormView {
+        name: view.old_name.clone().unwrap_or_else(|| form.text("name")),
+        on: form.has("on"),
+        acknowledges: form.has("acknowledges"),
+        server: form.text("server"),
+        port: form.text("port"),
+        securities: securities(&form.text("security")),
+        username: form.text("username"),
+        from: form.text("from"),
+        to: form.raw("to").to_owned(),
+        forms: forms(&form.text("form")),
+        headers: names("headers"),
+        secrets: names("secrets"),
+        every_minutes: form.text("every_minutes"),
+        ca: form.raw("ca").to_owned(),
+        problem: Some(ProblemView::from(problem)),
+        ..view
+    }
+}
+
+/// `name: value`, one a line; without a value the stored one is meant.
+fn named(form: &Form, field: &'static str) -> Result<NamedSecrets, Problem> {
+    let mut all = NamedSecrets::new();
+    for line in form.lines(field) {
+        let Some((name, value)) = line.split_once(':') else {
+            return Err(Problem::invalid(field, "Each line is a name, a colon, and a value."));
+        };
+        let value = Some(value.trim()).filter(|value| !value.is_empty()).map(Secret::new);
+        all.insert(name.trim().to_owned(), value);
+    }
+    Ok(all)
+}
+
+fn flags(form: &Form) -> ChannelFlags {
+    ChannelFlags { is_on: form.has("on"), acknowledges: form.has("acknowledges") }
+}
+
+fn input(form: &Form) -> Result<ChannelInput, Problem> {
+    if form.raw("kind") == "email" {
+        let security = MailSecurity::from_word(&form.text("security"))
+            .ok_or_else(|| Problem::invalid("security", "Choose one of these."))?;
+        let email = Email {
+            server: form.text("server"),
+            port: form.number("port")?,
+            security,
+            username: form.text("username"),
+            from: form.text("from"),
+            to: form.words("to"),
+            ca: form.text("ca"),
+        };
+        return Ok(ChannelInput::Email { email, password: form.secret("password") });
+    }
+    if form.raw("kind") == "heartbeat" {
+        let every_min = form.number("every_minutes")?;
+        return Ok(ChannelInput::Heartbeat { url: form.secret("url"), every_min, ca: form.text("ca") });
+    }
+    let kind = WebhookForm::from_word(&form.text("form"))
+        .ok_or_else(|| Problem::invalid("form", "Choose one of these."))?;
+    let unsigned = form.has("unsigned").then(Secret::default);
+    Ok(ChannelInput::Webhook {
+        form: kind,
+        url: form.secret("url"),
+        signing_key: unsigned.or_else(|| form.secret("signing_key")),
+        headers: Some(named(form, "headers")?),
+        secrets: Some(named(form, "secrets")?),
+        ca: form.text("ca"),
+    })
+}
+
+/// `GET /notices/new-channel`.
+pub(crate) async fn new(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    let kind = kind_of(query.get("kind").unwrap_or_default());
+    ctx.read(move |ctx, _| ctx.page(&blank(kind))).await
+}
+
+/// `POST /notices/channels`.
+pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    match created(&ctx, &form).await {
+        Ok(name) => Ok(ctx.go(&format!("/notices/channels/{name}"))),
+        Err(problem) if problem.is_about_input() => {
+            let kind = kind_of(form.raw("kind"));
+            ctx.answer(move |ctx, _| ctx.page_with(problem.status, &typed(blank(kind), &form, &problem)))
+                .await
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn created(ctx: &Ctx, form: &Form) -> Result<String, Problem> {
+    let name = form.text("name");
+    ctx.app.fleet.add_channel(name.clone(), flags(form), input(form)?, ctx.by()).await?;
+    Ok(name)
+}
+
+/// `GET /notices/channels/{name}`.
+pub(crate) async fn edit(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.read(move |ctx, state| ctx.page(&stored(ctx.now(), &found(state, &name)?))).await
+}
+
+/// `POST /notices/channels/{name}`.
+pub(crate) async fn update(
+    ctx: Ctx,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
+    match changed(&ctx, &name, &form).await {
+        Ok(()) => Ok(ctx.go(&format!("/notices/channels/{name}"))),
+        Err(problem) if problem.is_about_input() => {
+            ctx.answer(move |ctx, state| {
+                let view = stored(ctx.now(), &found(state, &name)?);
+                ctx.page_with(problem.status, &typed(view, &form, &problem))
+            })
+            .await
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn changed(ctx: &Ctx, name: &str, form: &Form) -> Result<(), Problem> {
+    let changed = ctx.app.fleet.change_channel(name.to_owned(), flags(form), input(form)?, ctx.by());
+    Ok(changed.await?)
+}
+
+/// `POST /notices/channels/{name}/test`.
+pub(crate) async fn test(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
+    let delivery = try_channel(&ctx, &name).await?;
+    let (taken, text) = match delivery.sent {
+        Sent::Taken => (true, "It was taken.".to_owned()),
+        Sent::Refused { fault: why, .. } => (false, fault(why)),
+    };
+    let test = Some(TestLine { taken, text, said: delivery.said });
+    ctx.answer(move |ctx, state| {
+        let view = stored(ctx.now(), &found(state, &name)?);
+        ctx.page_with(StatusCode::OK, &ChannelFormView { test, ..view })
+    })
+    .await
+}
+
+/// `POST /notices/channels/{name}/delete`.
+pub(crate) async fn delete(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.app.fleet.delete_channel(name, ctx.by()).await?;
+    Ok(ctx.go("/notices"))
+}
