@@ -40,6 +40,7 @@ pub mod scratch;
 pub mod secrets;
 pub mod seeded;
 pub mod server;
+pub mod smtp;
 pub mod sources;
 pub mod sshd;
 pub mod storage;

@@ -39,6 +39,8 @@ pub enum Tool {
     Paho,
     /// MQTT in a browser.
     MqttJs,
+    /// A Python that has aiosmtpd.
+    Smtp,
     /// The agent of an earlier state of this repository.
     OldAgent,
 }
@@ -63,6 +65,7 @@ impl Tool {
             Self::Promtool => "promtool",
             Self::Paho => "paho-mqtt",
             Self::MqttJs => "mqtt.js",
+            Self::Smtp => "aiosmtpd",
             Self::OldAgent => "old-agent",
         }
     }
@@ -82,8 +85,8 @@ impl Tool {
             Self::Script => Place::Installed("script", "bsdutils"),
             Self::Prometheus => Place::Installed("prometheus", "prometheus"),
             Self::Promtool => Place::Installed("promtool", "prometheus"),
-            Self::Paho => Place::Fetched("venv/bin/python"),
             Self::MqttJs => Place::Fetched("mqtt.js/mqtt.min.js"),
+            Self::Paho | Self::Smtp => Place::Fetched("venv/bin/python"),
             Self::OldAgent => Place::Fetched("old-agent/holdfast-agent"),
         }
     }

@@ -35,6 +35,7 @@ mod long_listings;
 mod lost_pieces;
 mod moved_secrets;
 mod network_cut;
+mod notices;
 mod old_agent;
 mod on_the_box;
 mod one_judgement;

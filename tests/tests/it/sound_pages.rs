@@ -153,7 +153,10 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 26] = [
+const LEADS: [(&str, &str); 29] = [
+    ("/notices/channels", "/notices"),
+    ("/notices/channels/{name}/test", "/notices/channels/{name}"),
+    ("/notices/routes", "/notices"),
     ("/archives/standbys", "/archives"),
     ("/refused-connections/{host}/{enrolled_at}", "/refused-connections"),
     ("/hosts", "/"),
@@ -254,6 +257,11 @@ fn prepare(scene: &Scene) -> Shown {
     });
     let word = json!({"note": "Its machine comes on Saturday."});
     let _ = api.put(&format!("/api/incidents/{incident}/acknowledgement"), &word).expect(200);
+    let channel = json!({"name": "mira", "webhook": {"form": "ntfy", "url": "http://127.0.0.1:1/", "secrets": {"topic": "backups"}}});
+    let _ = api.post("/api/channels", Some(&channel)).expect(201);
+    assert_eq!(api.post("/api/channels/mira/test", None).expect(200)["code"], "unreachable");
+    let route = json!({"name": "mira", "channels": ["mira"], "quiet_from": "22:00", "quiet_until": "07:00", "timezone": "UTC"});
+    let _ = api.post("/api/routes", Some(&route)).expect(201);
     Shown { good: id(good), snapshot, failed, dry, never_seen, waiting, incident }
 }
 

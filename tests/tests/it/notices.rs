@@ -1,0 +1,334 @@
+//! Being told: mail by a real mail server, and webhooks, over a server that is killed at any instant.
+
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    env,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+use tests::{
+    api::text,
+    browser::Browser,
+    scratch::Scratch,
+    server::Server,
+    smtp::MailServer,
+    tools::{self, Tool},
+    wait::{self, LONG, SOON},
+    wrong_clock::WrongClock,
+};
+
+const PASSWORD: &str = "a-password-of-the-mail-server";
+/// Longer than a host may be without an agent before that is an incident.
+const DAY_SECS: i64 = 25 * 3_600;
+/// As often as an incident that nobody has acknowledged is told again, and a little.
+const REMINDER_SECS: i64 = 3 * 86_400 + 60;
+
+/// The short form; `./test --soak` has 200.
+const ROUNDS: usize = 8;
+
+/// A server whose clock can be set.
+struct Scene {
+    scratch: Scratch,
+    server: Server,
+    clock: WrongClock,
+    ahead: i64,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let scratch = Scratch::new();
+        let mut server = Server::start(&scratch.folder("server"));
+        let clock = WrongClock::new(&scratch.folder("clock"));
+        server.environment.extend(clock.environment());
+        server.stop();
+        server.start_again();
+        Self { scratch, server, clock, ahead: 0 }
+    }
+
+    /// It is killed, and starts when so much time is over.
+    fn killed_for(&mut self, secs: i64) {
+        self.server.kill_9();
+        self.ahead += secs;
+        self.clock.set_ahead(self.ahead);
+        self.server.start_again();
+    }
+
+    fn channel(&self, name: &str) -> Value {
+        self.server.api.get(&format!("/api/channels/{name}")).expect(200)
+    }
+
+    /// Nothing waits.
+    fn is_told(&self, name: &str) -> bool {
+        let channel = self.channel(name);
+        channel["on_its_way"].is_null() && channel["waiting"] == 0
+    }
+
+    /// All that was decided was told.
+    fn wait_told(&self, name: &str) {
+        wait::until("nothing to wait at the channel", LONG, || {
+            if self.is_told(name) { Ok(()) } else { Err(self.channel(name).to_string()) }
+        });
+    }
+}
+
+fn mail(server: &MailServer, password: &str, ca: &str) -> Value {
+    json!({"server": "127.0.0.1", "port": server.address.port(), "username": "holdfast", "password": password,
+        "from": "holdfast@example.com", "to": ["ada@example.com", "bob@example.com"], "ca": ca})
+}
+
+#[test]
+fn mail_goes_by_starttls_with_a_password_and_each_incident_is_told_once_over_kills() {
+    if !tools::needs(&[Tool::Smtp]) {
+        return;
+    }
+    let mut scene = Scene::start();
+    let mails = MailServer::start(&scene.scratch, "holdfast", PASSWORD);
+    let channel = json!({"name": "mail", "email": mail(&mails, "wrong-password-here", &mails.certificate)});
+    let _ = scene.server.api.post("/api/channels", Some(&channel)).expect(201);
+    let test = || scene.server.api.post("/api/channels/mail/test", None).expect(200);
+    let refused = test();
+    assert_eq!((&refused["taken"], &refused["code"]), (&false.into(), &"smtp".into()), "{refused}");
+    assert!(
+        refused["said"].as_str().is_some_and(|said| said.contains("535") && !said.contains("wrong-password"))
+    );
+    let put = |email| {
+        let _ = scene.server.api.put("/api/channels/mail", &json!({ "email": email })).expect(200);
+    };
+    put(mail(&mails, PASSWORD, ""));
+    assert_eq!(test()["code"], "untrusted", "nobody here knows its certificate");
+    put(mail(&mails, PASSWORD, &mails.certificate));
+    assert!(mails.mails().is_empty());
+    let taken = test();
+    assert_eq!((&taken["taken"], &taken["code"]), (&true.into(), &Value::Null), "{taken}");
+    // What the first channel was offered is on now.
+    assert_eq!(scene.server.api.get("/api/routes/everything").expect(200)["state"], "on");
+    let first = mails.mails();
+    assert_eq!((first.len(), &first[0]["tls"]), (1, &true.into()));
+    assert_eq!(first[0]["to"], json!(["ada@example.com", "bob@example.com"]));
+    assert!(text(&first[0]["subject"]).contains("A test"));
+
+    let host = scene.server.api.add_host("attic").id;
+    let noticed = || scene.server.api.get("/api/incidents?state=noticed").expect(200)["items"].clone();
+    wait::until_true("the incident to be noticed", LONG, || {
+        noticed().as_array().is_some_and(|all| !all.is_empty())
+    });
+    scene.killed_for(DAY_SECS);
+    let count = |wanted: usize| {
+        wait::until(&format!("{wanted} mails"), LONG, || {
+            let mails = mails.mails();
+            if mails.len() == wanted { Ok(mails) } else { Err(format!("{mails:?}")) }
+        })
+    };
+    let opened = count(2)[1].clone();
+    assert_eq!(opened["automatic"], "auto-generated");
+    for (part, wanted) in
+        [("subject", "attic"), ("text", "Since "), ("html", "attic"), ("text", "/incidents/")]
+    {
+        assert!(text(&opened[part]).contains(wanted), "{part} without {wanted:?}: {opened}");
+    }
+    scene.wait_told("mail");
+    // It was told, and a server that is killed after that does not tell it again.
+    scene.killed_for(3_600);
+    let _ = scene.server.api.delete(&format!("/api/hosts/{host}"));
+    wait::until_true("the incident to end", LONG, || {
+        let ended = scene.server.api.get("/api/incidents?state=ended").expect(200);
+        ended["items"].as_array().is_some_and(|all| !all.is_empty())
+    });
+    scene.killed_for(16 * 60);
+    let all = count(3);
+    assert!(text(&all[2]["subject"]).contains("Recovered"), "{}", all[2]);
+    assert_eq!((&all[2]["thread"], all[2]["thread"].is_string()), (&opened["thread"], true), "one thread");
+    assert_ne!(all[2]["id"], opened["id"]);
+    for secret in [PASSWORD, "wrong-password-here"] {
+        assert!(!scene.server.log().contains(secret), "the log tells {secret}");
+        let heard = scene.server.api.heard();
+        assert!(!heard.iter().any(|body| body.contains(secret)), "an answer tells {secret}");
+    }
+}
+
+/// What a receiver does with a request.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Takes,
+    /// Takes it, and hangs up without a word.
+    TakesUnsaid,
+    Says(&'static str),
+}
+
+const ANSWERS: [Answer; 6] = [
+    Answer::Takes,
+    Answer::TakesUnsaid,
+    Answer::Says("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"),
+    Answer::Says("HTTP/1.1 429 Slow\r\nretry-after: 900\r\ncontent-length: 0\r\n\r\n"),
+    Answer::Says("HTTP/1.1 301 Moved\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"),
+    Answer::Says(""),
+];
+
+/// A receiver of webhooks: what it took, by the id by which it drops what comes twice.
+#[derive(Clone)]
+struct Receiver {
+    address: SocketAddr,
+    taken: Arc<Mutex<BTreeMap<String, String>>>,
+    /// An id with other words than before.
+    torn: Arc<Mutex<Vec<String>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (taken, torn, answers) = (Arc::default(), Arc::default(), Arc::default());
+        let receiver = Self { address, taken, torn, answers };
+        let kept = receiver.clone();
+        thread::spawn(move || listener.incoming().flatten().for_each(|stream| kept.answer(&stream)));
+        receiver
+    }
+
+    fn answer(&self, mut stream: &TcpStream) {
+        let (mut reader, mut length) = (BufReader::new(stream), 0);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
+                length = text.trim().parse().unwrap_or(0);
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let id = text(&serde_json::from_str::<Value>(&body).unwrap_or_default()["id"]);
+        let answer = self.answers.lock().expect("answers").pop_front().unwrap_or(Answer::Takes);
+        if let Answer::Takes | Answer::TakesUnsaid = answer {
+            let mut taken = self.taken.lock().expect("taken");
+            if taken.get(&id).is_some_and(|before| *before != body) {
+                self.torn.lock().expect("torn").push(id.clone());
+            }
+            taken.insert(id, body);
+        }
+        let said = match answer {
+            Answer::Takes => "HTTP/1.1 204 Taken\r\n\r\n",
+            Answer::TakesUnsaid => "",
+            Answer::Says(said) => said,
+        };
+        let _ = stream.write_all(said.as_bytes());
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.lock().expect("taken").len()
+    }
+}
+
+/// Numbers that are the same for one seed.
+fn next(seed: &mut u64) -> usize {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    usize::try_from(*seed >> 33).unwrap_or(0)
+}
+
+#[test]
+fn whenever_the_server_is_killed_each_notice_is_told_and_doubles_have_one_id() {
+    let rounds = env::var("HOLDFAST_NOTICE_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
+    let mut scene = Scene::start();
+    let receiver = Receiver::start();
+    let hook =
+        json!({"name": "hook", "webhook": {"form": "json", "url": format!("http://{}/", receiver.address)}});
+    let _ = scene.server.api.post("/api/channels", Some(&hook)).expect(201);
+    assert_eq!(scene.server.api.post("/api/channels/hook/test", None).expect(200)["taken"], true);
+    // Its clock goes on by months: other things need somebody then.
+    let route = json!({"channels": ["hook"], "causes": ["not_enrolled"]});
+    let _ = scene.server.api.put("/api/routes/everything", &route).expect(200);
+    let _ = scene.server.api.add_host("attic");
+    let noticed = || scene.server.api.get("/api/incidents?state=noticed").expect(200)["items"].clone();
+    wait::until_true("the incident to be noticed", LONG, || {
+        noticed().as_array().is_some_and(|all| !all.is_empty())
+    });
+    scene.killed_for(DAY_SECS);
+    wait::until_true("the incident to be told", LONG, || receiver.taken() == 2);
+    scene.wait_told("hook");
+    let mut seed = 0x9e37_79b9_7f4a_7c15;
+    for round in 0..rounds {
+        let answers: Vec<Answer> =
+            (0..next(&mut seed) % 4).map(|_| ANSWERS[next(&mut seed) % ANSWERS.len()]).collect();
+        eprintln!("round {round}: {answers:?}");
+        receiver.answers.lock().expect("answers").extend(answers);
+        // It is told again, and the server dies at some instant of that.
+        scene.killed_for(REMINDER_SECS);
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(next(&mut seed) as u64 % 2_500));
+            // Longer than any wait after a try, and much shorter than what is given up after.
+            scene.killed_for(3_700);
+        }
+        let wanted = 3 + round;
+        while !comes_soon(&|| receiver.taken() >= wanted && scene.is_told("hook")) {
+            scene.killed_for(3_700);
+        }
+        receiver.answers.lock().expect("answers").clear();
+        assert_eq!(receiver.taken(), wanted, "round {round}: one message, however often it came");
+    }
+    assert!(receiver.torn.lock().expect("torn").is_empty(), "one id, one message");
+    let channel = scene.channel("hook");
+    assert_eq!((&channel["given_up"], &channel["left_out"]), (&json!([]), &0.into()), "{channel}");
+}
+
+/// Whether it comes within a while.
+fn comes_soon(has_come: &impl Fn() -> bool) -> bool {
+    let begun = wait::now();
+    while !has_come() {
+        if begun.elapsed() > SOON / 6 {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    true
+}
+
+#[test]
+fn a_channel_is_added_tried_and_seen_on_the_pages_without_scripts() {
+    if !tools::needs(&[Tool::Chromium, Tool::Chromedriver]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.folder("server"));
+    let receiver = Receiver::start();
+    let browser = Browser::start();
+    server.sign_in(&browser);
+    browser.scripts(false);
+    let page = |path: &str| format!("{}{path}", server.base());
+    browser.open(&page("/settings"));
+    browser.wait_text("nobody is told", SOON);
+    browser.open(&page("/notices/new-channel?kind=webhook"));
+    let url = format!("http://{}/a-secret-path", receiver.address);
+    browser.send_form("#channel", &[("name", "hook"), ("url", &url), ("headers", "X-Token: a-header-token")]);
+    browser.wait_text("nothing sent yet", SOON);
+    browser.click(&browser.find("#test button"));
+    browser.wait_text("It was taken", SOON);
+    assert_eq!(receiver.taken(), 1);
+    receiver.answers.lock().expect("answers").push_back(ANSWERS[2]);
+    browser.click(&browser.find("#test button"));
+    browser.wait_text("It answered with HTTP status 500", SOON);
+    browser.open(&page("/notices"));
+    browser.wait_text("Holdfast’s own JSON at http://127.0.0.1", SOON);
+    let told = browser.source();
+    assert!(!told.contains("a-secret-path") && !told.contains("a-header-token"), "{told}");
+    browser.open(&page("/settings"));
+    browser.wait_text("Incidents are told by 1 channel", SOON);
+    // What was typed is given back, and what is wrong stands beside it.
+    browser.open(&page("/notices/new-route"));
+    browser.send_form("#route", &[("name", "night"), ("quiet_from", "22:00"), ("quiet_until", "late")]);
+    browser.wait_text("give a time of day such as 02:00", SOON);
+    browser.send_form("#route", &[("quiet_until", "07:00")]);
+    browser.wait_text("quiet from 22:00 to 07:00", SOON);
+}
