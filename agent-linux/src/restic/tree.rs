@@ -4,7 +4,11 @@
 //! newer make the link, then go through it. So a snapshot is looked through before it is restored. What was looked through
 //! can't be exchanged afterwards: restic names trees and snapshots by their digests, and compares.
 
-use super::{draw::Draw, instant, raw_names::as_json_shows};
+use super::{
+    draw::Draw,
+    instant,
+    raw_names::{STAND_IN, as_json_shows},
+};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -96,6 +100,8 @@ pub struct Special {
 struct Picking {
     /// The paths as JSON shows them, and whether each was met. Empty = all is picked.
     wanted: BTreeMap<String, bool>,
+    /// Those of the paths that JSON shows like another one of them, and that were not met.
+    alike: Vec<String>,
     /// The folder that is picked with all that is in it, and a slash.
     within: Option<String>,
     picked: Picked,
@@ -111,7 +117,18 @@ impl Picking {
 
     fn node(&mut self, line: &LsLine<'_>) {
         let (path, kind, size) = (&*line.path, &*line.kind, line.size);
-        let is_named = self.wanted.get_mut(path).map(|met| *met = true).is_some();
+        let is_named = match self.wanted.get_mut(path) {
+            None => false,
+            Some(met @ false) => {
+                *met = true;
+                true
+            }
+            // Each name is in a folder once: this one only looks like it.
+            Some(true) => {
+                let place = self.alike.iter().position(|alike| alike == path);
+                place.map(|place| self.alike.swap_remove(place)).is_some()
+            }
+        };
         if is_named && kind == "file" {
             self.picked.named_files.push(path.to_owned());
         }
@@ -188,20 +205,25 @@ impl Default for Tree {
 impl Tree {
     /// Counts what lies in these paths; in none of them: all.
     pub(crate) fn pick(&mut self, paths: &[Vec<u8>]) {
-        let as_shown = |path: &Vec<u8>| as_json_shows(path).trim_end_matches('/').to_owned();
-        self.picking.wanted =
-            paths.iter().map(as_shown).filter(|path| !path.is_empty()).map(|path| (path, false)).collect();
-        if self.picking.wanted.len() < paths.len()
-            && paths.iter().any(|path| path.iter().all(|&byte| byte == b'/'))
-        {
-            self.picking.wanted.clear();
+        let Picking { wanted, alike, .. } = &mut self.picking;
+        for (place, path) in paths.iter().enumerate() {
+            let shown = as_json_shows(path).trim_end_matches('/').to_owned();
+            if shown.is_empty() {
+                wanted.clear();
+                alike.clear();
+                return;
+            }
+            if wanted.insert(shown.clone(), false).is_some() && !paths[..place].contains(path) {
+                alike.push(shown);
+            }
         }
     }
 
     /// What was counted.
     pub(crate) fn picked(&mut self) -> Picked {
-        let Picking { wanted, picked, .. } = core::mem::take(&mut self.picking);
-        let missing = wanted.into_iter().filter(|(_, met)| !met).map(|(path, _)| path).collect();
+        let Picking { wanted, alike, picked, .. } = core::mem::take(&mut self.picking);
+        let unmet = wanted.into_iter().filter(|(_, met)| !met).map(|(path, _)| path);
+        let missing = unmet.chain(alike.into_iter().filter(|path| path.contains(STAND_IN))).collect();
         Picked { missing, ..picked }
     }
 
@@ -352,6 +374,39 @@ mod tests {
         assert_eq!(picked(&[b"/a/b/", b"/a/b/one", b"/z"]), (3, 1, 18, vec![]), "nothing twice");
         assert_eq!(picked(&[b"/a/odd\xff"]), (1, 0, 11, vec![]));
         assert_eq!(picked(&[b"/a/bc", b"/b"]), (1, 0, 7, vec!["/b".to_owned()]));
+        assert_eq!(picked(&[b"/a/bc", b"/a/bc/", b"/a/bc"]), (1, 0, 7, vec![]), "nothing twice");
+        assert_eq!(picked(&[b"/z", b"/"]), (5, 2, 36, vec![]));
+    }
+
+    #[test]
+    fn of_names_that_look_the_same_as_many_are_counted_as_are_picked() {
+        let nodes = [
+            ("/d\u{fffd}", "dir", 0),
+            ("/d\u{fffd}/x", "file", 1),
+            ("/d\u{fffd}", "dir", 0),
+            ("/d\u{fffd}/x", "file", 1),
+            ("/odd\u{fffd}", "file", 1),
+            ("/odd\u{fffd}", "file", 1),
+            ("/odd\u{fffd}", "file", 1),
+        ];
+        let picked = |paths: &[&[u8]]| {
+            let mut tree = Tree::default();
+            tree.pick(&paths.iter().map(|path| path.to_vec()).collect::<Vec<_>>());
+            for (path, kind, size) in nodes {
+                let name = &path[path.rfind('/').unwrap() + 1..];
+                let line = serde_json::json!({"struct_type": "node", "name": name, "path": path, "type": kind, "size": size});
+                assert!(tree.line(line.to_string().as_bytes()));
+            }
+            assert_eq!(tree.fault, None);
+            let found = tree.picked();
+            (found.files, found.folders, found.missing)
+        };
+        assert_eq!(picked(&[]), (5, 2, vec![]));
+        assert_eq!(picked(&[b"/odd\xfe"]), (1, 0, vec![]));
+        assert_eq!(picked(&[b"/odd\xfe", b"/odd\xff", b"/odd\xfe"]), (2, 0, vec![]));
+        assert_eq!(picked(&[b"/d\xff"]), (1, 1, vec![]), "not what is in the other one");
+        let all: [&[u8]; 4] = [b"/odd\xfc", b"/odd\xfd", b"/odd\xfe", b"/odd\xff"];
+        assert_eq!(picked(&all), (3, 0, vec!["/odd\u{fffd}".to_owned()]));
     }
 
     proptest! {

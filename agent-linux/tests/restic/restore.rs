@@ -887,3 +887,26 @@ async fn a_pack_that_is_cut_short_gone_or_altered_is_damage() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn one_of_several_names_that_look_the_same_is_counted_as_one() {
+    with_each_version(async |_, restic| {
+        let names = [&b"odd\xfd"[..], b"odd\xfe", b"odd\xff"];
+        let fill = |source: &Path| {
+            names.iter().for_each(|name| fs::write(source.join(OsStr::from_bytes(name)), name).unwrap());
+        };
+        let (mut rig, source, id) = saved_folder(restic, fill).await;
+        for (at, name) in names.iter().enumerate() {
+            let picked = source.join(OsStr::from_bytes(name));
+            for dry_run in [true, false] {
+                let to = named_folder(&rig, &at.to_string());
+                let spec = RestoreSpec { snapshot: &id, dry_run, ..PLAIN };
+                let ran = restore_as(&mut rig, to, &[picked.as_os_str().as_bytes()], spec).await.succeeded();
+                assert_eq!((done(&ran).files, done(&ran).failed), (1, 0), "{dry_run} {ran:#?}");
+            }
+            let made = base(&rig, &at.to_string()).join(source.strip_prefix("/").unwrap());
+            assert_eq!(fs::read(one_in(&made)).unwrap(), *name);
+        }
+    })
+    .await;
+}
