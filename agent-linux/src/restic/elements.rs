@@ -74,6 +74,11 @@ impl Elements {
         self.depth == 0 && !self.in_string
     }
 
+    /// Whether the next byte is in no string.
+    pub(crate) fn is_outside_strings(&self) -> bool {
+        !self.in_string
+    }
+
     /// Takes the next piece and calls `on_element` for each object that ends in it.
     pub(crate) fn push(&mut self, bytes: &[u8], mut on_element: impl FnMut(Element<'_>)) {
         for &byte in bytes {

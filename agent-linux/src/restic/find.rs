@@ -25,6 +25,8 @@ const MATCH_MEMBERS: &[&str] = &["path", "type", "size", "mtime"];
 const SNAPSHOT_MEMBERS: &[&str] = &["snapshot"];
 /// How many bytes of names that JSON has altered are kept until their own are known.
 const MOST_ODD_BYTES: usize = 1 << 20;
+/// The most of a complaint that is kept: it has two ids.
+const MAX_COMPLAINT_BYTES: usize = 1024;
 /// The longest line that is kept.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// How the matches of a snapshot begin in plain lines; the first eight letters of its id follow.
@@ -126,6 +128,10 @@ pub(crate) struct Finder<'s> {
     matches: Elements,
     snapshots: Elements,
     reading: Reading,
+    /// A complaint that has begun.
+    complaint: Vec<u8>,
+    /// Complaints that nobody has taken yet.
+    complaints: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -165,12 +171,47 @@ impl<'s> Finder<'s> {
             matches: Elements::new(4, MATCH_MEMBERS),
             snapshots: Elements::new(2, SNAPSHOT_MEMBERS),
             reading: Reading::default(),
+            complaint: Vec::new(),
+            complaints: Vec::new(),
         }
     }
 
     /// Takes the next piece and tells what was found in it.
-    pub(crate) fn push(&mut self, bytes: &[u8], mut tell: impl FnMut(HitSeen)) {
-        let Self { search, own, matches, snapshots, reading } = self;
+    ///
+    /// Of a folder that it can't read restic says so in the middle of its JSON, in two lines: which tree, and of which
+    /// snapshot. Outside of a string no other letter of JSON is a capital one.
+    pub(crate) fn push(&mut self, mut bytes: &[u8], mut tell: impl FnMut(HitSeen)) {
+        while !bytes.is_empty() {
+            if !self.complaint.is_empty() {
+                let (&byte, rest) = bytes.split_first().unwrap_or((&b'\n', &[]));
+                bytes = rest;
+                let lines = self.complaint.iter().filter(|&&byte| byte == b'\n').count();
+                self.complaint.push(byte);
+                if byte == b'\n' && lines > 0 || self.complaint.len() > MAX_COMPLAINT_BYTES {
+                    let text = core::mem::take(&mut self.complaint);
+                    self.complaints.push(String::from_utf8_lossy(&text).replace('\n', ""));
+                }
+                continue;
+            }
+            let end = bytes.iter().position(|&byte| byte == b'U').unwrap_or(bytes.len());
+            let (before, rest) = bytes.split_at(end);
+            self.push_json(before, &mut tell);
+            if !rest.is_empty() && self.matches.is_outside_strings() {
+                self.complaint.push(b'U');
+            } else {
+                self.push_json(&rest[..rest.len().min(1)], &mut tell);
+            }
+            bytes = rest.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// What restic complained about since this was asked last.
+    pub(crate) fn complaints(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.complaints)
+    }
+
+    fn push_json(&mut self, bytes: &[u8], mut tell: impl FnMut(HitSeen)) {
+        let Self { search, own, matches, snapshots, reading, .. } = self;
         // Both look for objects, and each ends at a bracket of its own.
         for piece in bytes.split_inclusive(|&byte| byte == b'}') {
             matches.push(piece, |element| {
@@ -449,6 +490,30 @@ mod tests {
         let (told, _, found) =
             read(&search(b"x*", false), &format!("[{}]", matches(&many, &"a".repeat(64))), 1 << 16);
         assert_eq!((told.len(), found.left_out), (MAX_HITS as usize + 1, 1));
+    }
+
+    #[test]
+    fn what_restic_says_in_the_middle_of_its_json_is_taken_out_of_it() {
+        let (id, other) = ("b".repeat(64), "a".repeat(64));
+        let complaint = |id: &str| format!("Unable to load tree 0e60\n ... which belongs to snapshot {id}\n");
+        let found = matches(&[("/s/Unable to load tree U", "file", 7)], &id);
+        let at = found.find(r#"],"snapshot""#).unwrap();
+        let text = format!("{}[{}{}{}]\n", complaint(&other), &found[..at], complaint(&id), &found[at..]);
+        let asked = search(b"U*", false);
+        for size in [1, 7, 4096] {
+            let (mut finder, mut told, mut complaints) = (Finder::new(&asked), Vec::new(), Vec::new());
+            for piece in text.as_bytes().chunks(size) {
+                finder.push(piece, |hit| told.push(shown(&hit)));
+                complaints.extend(finder.complaints());
+            }
+            let (is_whole, found) = finder.finish();
+            assert_eq!(
+                (told.join(" "), is_whole, found.hits),
+                ("/s/Unable to load tree U 7/0 = 2".to_owned(), true, 1)
+            );
+            let said = |id| format!("Unable to load tree 0e60 ... which belongs to snapshot {id}");
+            assert_eq!(complaints, [said(&other), said(&id)]);
+        }
     }
 
     #[test]

@@ -275,7 +275,12 @@ impl<'m> Reader<'m> {
             }
             Shape::Objects(..) => self.out_objects(bytes, said),
             Shape::Raw(names) => names.push(bytes),
-            Shape::Hits(finder) => finder.push(bytes, |hit| said.push_back(Said::Hit(hit))),
+            Shape::Hits(finder) => {
+                finder.push(bytes, |hit| said.push_back(Said::Hit(hit)));
+                for line in finder.complaints() {
+                    self.complaint(&line, "", said);
+                }
+            }
             Shape::RawHits(finder) => finder.push(bytes, |hit| said.push_back(Said::Hit(hit))),
         }
     }

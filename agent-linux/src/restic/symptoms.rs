@@ -254,6 +254,8 @@ const SIGNS: &[(Symptom, &[&str])] = &[
             "Unmarshal: ",
             // restic 0.18.0 panics where it can't read a folder of a snapshot.
             "internal/walker.walk({",
+            // find says it on standard output.
+            "Unable to load tree ",
         ],
     ),
     (Symptom::Exists, &["config file already exists", "repository already exists"]),
@@ -295,6 +297,7 @@ mod tests {
             "Unknown blob 296c232063",
             "id 654e4f83 not found in repository",
             "github.com/restic/restic/internal/walker.walk({0x1143910, 0xc0000f9270}, {0x1139520, 0xc0003cf380}, ...)",
+            "Unable to load tree 0e60b4686b27a8049a4899d0b654409b15e5b07167ed4a31297da314a1c4d152 ... which belongs to snapshot 2c1b77d60e52c5d80606b7afe81c66f858684da1b17d071af41039fef3ea5f66",
             "  tree 654e4f83: file \"\" blob 296c2320 not found in index",
         ] {
             let seen = Symptoms::of(line);

@@ -6,7 +6,7 @@ use crate::{
 };
 use agent_linux::restic::{HitSeen, JobSummary, args};
 use schema::{
-    Class, Items, JobSpec, OsText, Timestamp,
+    Class, Items, JobSpec, OsText, Outcome, Timestamp,
     job::{FindSpec, Origin},
     report::{ChangeKind, EntryKind},
 };
@@ -274,6 +274,37 @@ async fn what_changed_between_two_snapshots_is_told_with_names_of_all_kinds_and_
         assert_eq!((none.hits.len(), none.end.summary), (0, JobSummary::Differences(<_>::default())));
         let gone = JobSpec::Diff { against: "deadbeefdeadbeef", snapshot: &newer };
         let _ = rig.run(gone).await.failed(Class::Other);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_read_to_its_end_is_named_and_what_is_found_elsewhere_is_told() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+        // In the newest one alone: what is in it has changed.
+        fs::write(rig.path("source/inner/more"), "more").unwrap();
+        fs::write(rig.path("source/file-top"), "top").unwrap();
+        rig.backup(&[&source]).await.succeeded();
+        let listed = rig.run(JobSpec::Snapshots).await.succeeded().snapshots;
+        let ids: Vec<String> = listed.iter().map(|it| it.id.clone()).collect();
+        rig.damage_folder(&format!("{source}/inner"));
+        let spec = FindSpec { pattern: "file-*".into(), ..PLAIN };
+        let ran = rig.run(JobSpec::Find(spec)).await.must_be(Outcome::Warning, Some(Class::Damaged));
+        let places: Vec<_> = found(&ran, &ids).into_iter().map(|(.., place)| place).collect();
+        assert_eq!(places, [1, 0, 0, 0, 0, 0], "{ran:#?}");
+        let message = &ran.end.message;
+        assert!(message.starts_with("Some of the snapshots could not be looked through"), "{message}");
+        assert!(message.contains(&ids[1]) && !message.contains(&ids[0]), "{message}");
+        assert!(
+            ran.log.iter().any(|line| line.contains(&format!("belongs to snapshot {}", ids[1]))),
+            "{ran:#?}"
+        );
+        // What is found nowhere is not said to be nowhere.
+        let spec = FindSpec { pattern: "none".into(), ..PLAIN };
+        let _ = rig.run(JobSpec::Find(spec)).await.must_be(Outcome::Warning, Some(Class::Damaged));
     })
     .await;
 }

@@ -7,6 +7,7 @@ use agent_linux::restic::{
 };
 use core::time::Duration;
 use schema::{Class, Items, JobSpec, Outcome, job::BackupSpec};
+use serde_json::Value;
 use std::{
     fs,
     net::TcpListener,
@@ -230,6 +231,41 @@ impl Rig {
             tokio::join!(job, listen, script(control, &folder));
         self.known = end.known.clone();
         Ran { end, log, progress, snapshots, entries, hits }
+    }
+
+    /// Flips a bit in what the local repository holds of a folder of its newest snapshot: the names in it, not their content.
+    pub(crate) fn damage_folder(&self, folder: &str) {
+        let say = |args: &[&str]| {
+            let mut restic = Command::new(&self.places.restic);
+            restic.args(args).args(["--no-lock", "--no-cache", "--quiet"]);
+            restic.env("RESTIC_REPOSITORY", &self.credentials.url).env("RESTIC_PASSWORD", REPO_PASSWORD);
+            let output = restic.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let json = |args: &[&str]| serde_json::from_str::<Value>(&say(args)).unwrap();
+        let snapshots = json(&["snapshots", "--json"]);
+        let mut tree = snapshots.as_array().unwrap().last().unwrap()["tree"].clone();
+        for part in folder.split('/').skip(1) {
+            let listed = json(&["cat", "blob", tree.as_str().unwrap()]);
+            let nodes = listed["nodes"].as_array().unwrap();
+            tree = nodes.iter().find(|node| node["name"] == part).unwrap()["subtree"].clone();
+        }
+        let indexes: Vec<Value> =
+            say(&["list", "index"]).lines().map(|id| json(&["cat", "index", id])).collect();
+        let packs = indexes.iter().flat_map(|index| index["packs"].as_array().unwrap());
+        let mut places = packs.flat_map(|pack| {
+            let blobs = pack["blobs"].as_array().unwrap().iter();
+            blobs.filter(|blob| blob["id"] == tree).map(move |blob| (&pack["id"], &blob["offset"]))
+        });
+        let (pack, offset) = places.next().unwrap();
+        let pack = pack.as_str().unwrap();
+        let file = self.path("repo/data").join(&pack[..2]).join(pack);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[usize::try_from(offset.as_u64().unwrap()).unwrap() + 20] ^= 1;
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, bytes).unwrap();
+        let _ = fs::remove_dir_all(self.path("cache"));
     }
 
     /// How many locks lie in the local repository.
