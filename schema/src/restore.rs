@@ -109,7 +109,7 @@ pub struct RestoreSummary<'a> {
     pub free_bytes: Option<u64>,
     /// The numbers are the agent's own reckoning: this restic does not say them, or it was ended before it did.
     pub is_estimate: bool,
-    /// All of it was read back and was right.
+    /// All that was written was read back and was right; what was left alone was not looked into.
     pub verified: bool,
     /// What failed; at most [`crate::limits::MAX_RESTORE_FAILURES`].
     #[serde(borrow)]

@@ -298,7 +298,10 @@ pub(super) fn restored(done: &RestoreDone, dry_run: bool) -> String {
         let _ = writeln!(out, "  and {} more", done.failed - named);
     }
     if done.verified {
-        out.push_str("All of it was read back and is right.\n");
+        out.push_str(match done.skipped {
+            0 => "All of it was read back and is right.\n",
+            _ => "What was written was read back and is right; what was left alone was not looked into.\n",
+        });
     }
     out
 }
@@ -347,6 +350,17 @@ mod tests {
         let early = JobProgress { permille: 19, ..seen.clone() };
         assert_eq!(left_secs(&early, 20_000), None);
         assert_eq!(left_secs(&JobProgress { left_secs: Some(7), ..early }, 20_000), Some(7));
+    }
+
+    #[test]
+    fn of_what_was_left_alone_nobody_says_that_it_is_right() {
+        let done = |skipped| RestoreDone { files: 3, skipped, verified: true, ..RestoreDone::default() };
+        assert!(restored(&done(0), false).ends_with("\nAll of it was read back and is right.\n"));
+        let said = restored(&done(1), false);
+        assert!(
+            said.ends_with("what was left alone was not looked into.\n") && !said.contains("All of it"),
+            "{said}"
+        );
     }
 
     #[test]

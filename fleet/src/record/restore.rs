@@ -80,7 +80,7 @@ pub struct RestoreFigures {
     pub free_bytes: Option<u64>,
     /// The numbers are the agent's own reckoning, not restic's.
     pub is_estimate: bool,
-    /// All of it was read back and was right.
+    /// All that was written was read back and was right; what was left alone was not looked into.
     pub verified: bool,
     /// What failed, in the order in which it did.
     pub failures: Vec<RestoreFailure>,

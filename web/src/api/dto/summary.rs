@@ -165,7 +165,7 @@ pub(crate) struct RestoreSummary {
     free_bytes: Option<u64>,
     /// The numbers are the agent's reckoning: this restic does not say them, or it was ended before it did.
     estimate: bool,
-    /// All of it was read back and was right.
+    /// All that was written was read back and was right; what was left alone was not looked into.
     verified: bool,
     /// The first of the files that failed.
     failures: Vec<RestoreFailureOut>,
