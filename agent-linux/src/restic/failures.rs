@@ -42,7 +42,7 @@ impl Failures {
 }
 
 /// FNV-1a. Two paths of one digest count as one: of ten thousand that happens once in many billions of restores.
-fn digest(path: &str) -> u64 {
+pub(super) fn digest(path: &str) -> u64 {
     let mix = |key: u64, byte: u8| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     path.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
 }

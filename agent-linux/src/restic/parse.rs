@@ -495,6 +495,9 @@ impl<'m> Reader<'m> {
                             Some(Fate::Replaced) => restored.replaced += 1,
                             Some(Fate::Alike) => restored.unchanged += 1,
                             Some(Fate::Stays) => self.found.failures.add(path, FOLDER_STAYS),
+                            None if self.fates.is_some_and(|fates| fates.was_file(path)) => {
+                                restored.replaced += 1;
+                            }
                             None => {}
                         }
                     }

@@ -6,17 +6,23 @@
 
 use super::{
     diff::Sizes,
-    raw_names::as_json_shows,
+    failures::digest,
+    raw_names::{STAND_IN, as_json_shows},
     tree::{MOST_WAYS, Picked, Special, SpecialKind},
 };
 use std::{
+    ffi::OsStr,
     fs::{DirEntry, FileType},
+    io::ErrorKind,
     os::unix::{
         ffi::OsStrExt as _,
         fs::{FileTypeExt as _, MetadataExt as _},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+/// The most files that are remembered of those that are there, in up to 4 MiB.
+const MOST_FILES: usize = 1 << 18;
 
 /// What becomes of something that is there when restic calls what it writes in its place new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +39,62 @@ pub enum Fate {
 ///
 /// In maps of a type that is there already ([`Sizes`]): each other one has a kilobyte or more of code.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Fates(Sizes);
+pub struct Fates {
+    named: Sizes,
+    /// Files that are there, by the digests of their paths, each where that says or behind it; 0 = none.
+    files: Vec<u64>,
+    /// How many those are.
+    filled: usize,
+}
 
 impl Fates {
     const ALL: [Fate; 3] = [Fate::Replaced, Fate::Alike, Fate::Stays];
 
     fn insert(&mut self, path: String, fate: Fate) {
-        let _ = self.0.insert(path, Some(fate as u64));
+        let _ = self.named.insert(path, Some(fate as u64));
+    }
+
+    /// Where a digest stands, or would; there is always room for one more.
+    fn place(&self, digest: u64) -> Option<usize> {
+        let mask = self.files.len().checked_sub(1)?;
+        let mut place = usize::try_from(digest >> 32).map_or(0, |place| place & mask);
+        while self.files[place] != 0 && self.files[place] != digest {
+            place = (place + 1) & mask;
+        }
+        Some(place)
+    }
+
+    /// Takes a file that is there, while there are no more than [`MOST_FILES`].
+    fn take_file(&mut self, path: &str) {
+        if self.filled == MOST_FILES {
+            return;
+        }
+        if 2 * self.filled >= self.files.len() {
+            let larger = vec![0; (2 * self.files.len()).max(1024)];
+            let before = core::mem::replace(&mut self.files, larger);
+            before.into_iter().filter(|digest| *digest != 0).for_each(|digest| self.put(digest));
+        }
+        self.filled += usize::from(!self.was_file(path));
+        self.put(digest(path) | 1);
+    }
+
+    fn put(&mut self, digest: u64) {
+        if let Some(place) = self.place(digest) {
+            self.files[place] = digest;
+        }
+    }
+
+    /// Whether a file stood there. One that restic has made all the same is another name of a file (a hard link).
+    #[must_use]
+    pub fn was_file(&self, path: &str) -> bool {
+        let digest = digest(path) | 1;
+        self.place(digest).is_some_and(|place| self.files[place] == digest)
     }
 
     /// What becomes of this.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<Fate> {
-        let place = usize::try_from((*self.0.get(path)?)?).ok()?;
+        let place = usize::try_from((*self.named.get(path)?)?).ok()?;
         Self::ALL.get(place).copied()
     }
 }
@@ -80,7 +129,7 @@ impl Over<'_> {
         let specials = &self.picked.specials;
         if specials.len() > MOST_WAYS {
             return Err(format!(
-                "more than {MOST_WAYS} links, pipes and devices are picked: pick less at once"
+                "more than {MOST_WAYS} links, pipes and devices are picked: pick some folders, and the others after them"
             ));
         }
         // Folders, and where a special one stands in the list.
@@ -97,39 +146,78 @@ impl Over<'_> {
         let mut there = There::default();
         let ways = self.picked.ways.iter().map(|way| (way.path.as_str(), way.above.is_some()));
         for (way, is_above) in core::iter::once(("", !is_all)).chain(ways) {
-            let Ok(entries) = self.target.join(way.trim_start_matches('/')).read_dir() else { continue };
-            for entry in entries.flatten() {
-                let Ok(kind) = entry.file_type() else { continue };
-                if kind.is_file() && specials.is_empty() {
-                    continue;
-                }
-                let path = [way.as_bytes(), b"/", entry.file_name().as_bytes()].concat();
-                if is_above && !is_picked(&path) {
-                    continue;
-                }
-                let shown = as_json_shows(&path);
-                let special = match known.get(&shown) {
-                    Some(None) if kind.is_dir() => continue,
-                    Some(Some(place)) => usize::try_from(*place).ok().and_then(|place| specials.get(place)),
-                    _ => None,
-                };
-                let Some(fate) = fate(&entry, kind, special) else { continue };
-                let holds = fate == Fate::Stays && self.deletes;
-                if special.is_none() && (holds || kind.is_fifo() || kind.is_char_device()) {
-                    there.doubtful.push(path);
-                }
-                if !(self.says_failures && fate == Fate::Stays) {
-                    there.fates.insert(shown, fate);
-                }
-                if there.fates.0.len() > MOST_WAYS {
-                    return Err(format!(
-                        "more than {MOST_WAYS} folders, links, pipes and devices are there: pick less at once"
-                    ));
+            for folder in looking_like(self.target, way)? {
+                let Ok(entries) = at(self.target, &folder).read_dir() else { continue };
+                for entry in entries.flatten() {
+                    let Ok(kind) = entry.file_type() else { continue };
+                    let path = [&folder, b"/".as_slice(), entry.file_name().as_bytes()].concat();
+                    if is_above && !is_picked(&path) {
+                        continue;
+                    }
+                    let shown = as_json_shows(&path);
+                    let special = match known.get(&shown) {
+                        Some(None) if kind.is_dir() => continue,
+                        Some(Some(place)) => {
+                            usize::try_from(*place).ok().and_then(|place| specials.get(place))
+                        }
+                        _ => None,
+                    };
+                    let Some(fate) = fate(&entry, kind, special) else {
+                        there.fates.take_file(&shown);
+                        continue;
+                    };
+                    let holds = fate == Fate::Stays && self.deletes;
+                    if special.is_none() && (holds || kind.is_fifo() || kind.is_char_device()) {
+                        there.doubtful.push(path);
+                    }
+                    if !(self.says_failures && fate == Fate::Stays) {
+                        there.fates.insert(shown, fate);
+                    }
+                    if there.fates.named.len() > MOST_WAYS {
+                        return Err(format!(
+                            "more than {MOST_WAYS} links, pipes, devices, and folders that the snapshot has not, are there: pick some folders, and the others after them"
+                        ));
+                    }
                 }
             }
         }
         Ok(there)
     }
+}
+
+/// The paths in the snapshot that JSON shows like this: where names are no UTF-8, all that are there and look the same.
+pub(super) fn looking_like(target: &Path, shown: &str) -> Result<Vec<Vec<u8>>, String> {
+    let mut found = vec![Vec::new()];
+    for part in shown.split('/').skip(1) {
+        let mut below = Vec::new();
+        for folder in &found {
+            let mut take = |name: &[u8]| below.push([folder.as_slice(), b"/", name].concat());
+            if !part.contains(STAND_IN) {
+                take(part.as_bytes());
+                continue;
+            }
+            let path = at(target, folder);
+            let entries = match path.read_dir() {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(format!("{} can't be looked into: {error}", path.display())),
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                if as_json_shows(name.as_bytes()) == part {
+                    take(name.as_bytes());
+                }
+            }
+        }
+        found = below;
+    }
+    Ok(found)
+}
+
+/// Where a path of the snapshot lies in the target.
+pub(super) fn at(target: &Path, path: &[u8]) -> PathBuf {
+    let from = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
+    target.join(OsStr::from_bytes(&path[from..]))
 }
 
 /// What becomes of an entry that is no folder of the snapshot; `None` = a file, which restic tells of.
@@ -147,4 +235,38 @@ fn fate(entry: &DirEntry, kind: FileType, special: Option<&Special>) -> Option<F
     let is_alike = is_same_kind
         && entry.metadata().is_ok_and(|there| special.mtime == Some((there.mtime(), there.mtime_nsec())));
     Some(if is_alike { Fate::Alike } else { Fate::Replaced })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_there_are_remembered_up_to_the_bound() {
+        let mut fates = Fates::default();
+        assert!(!fates.was_file("/0"));
+        for number in 0..=MOST_FILES {
+            fates.take_file(&format!("/{number}"));
+            fates.take_file(&format!("/{number}"));
+        }
+        assert_eq!((fates.filled, fates.files.len()), (MOST_FILES, 2 * MOST_FILES));
+        assert!((0..MOST_FILES).all(|number| fates.was_file(&format!("/{number}"))));
+        assert!(!fates.was_file(&format!("/{MOST_FILES}")) && !fates.was_file("/"), "beyond it, and nowhere");
+    }
+
+    #[test]
+    fn a_path_stays_in_the_target_and_names_that_look_the_same_are_all_found() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = scratch.path();
+        for name in [&b"d\xfe"[..], b"d\xff", "d\u{fffd}".as_bytes(), b"d"] {
+            std::fs::create_dir(target.join(OsStr::from_bytes(name))).unwrap();
+        }
+        assert_eq!(at(target, b"//a/b"), target.join("a/b"));
+        assert_eq!(looking_like(target, ""), Ok(vec![Vec::new()]));
+        assert_eq!(looking_like(target, "/no/where"), Ok(vec![b"/no/where".to_vec()]));
+        let mut found = looking_like(target, "/d\u{fffd}/x").unwrap();
+        found.sort();
+        assert_eq!(found, ["/d\u{fffd}/x".as_bytes(), b"/d\xfe/x", b"/d\xff/x"]);
+        assert_eq!(looking_like(target, "/none/d\u{fffd}"), Ok(Vec::new()));
+    }
 }

@@ -889,6 +889,108 @@ async fn a_pack_that_is_cut_short_gone_or_altered_is_damage() {
 }
 
 #[tokio::test]
+async fn another_name_of_a_file_that_takes_the_place_of_one_counts_as_replaced() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let fill = |source: &Path| {
+            fs::create_dir(source.join("sub")).unwrap();
+            fs::write(source.join("one"), "saved").unwrap();
+            for name in ["one-b", "sub/one-c", "sub/one-d"] {
+                fs::hard_link(source.join("one"), source.join(name)).unwrap();
+            }
+        };
+        let (mut rig, source, id) = saved_folder(restic, fill).await;
+        for overwrite in Overwrite::ALL {
+            let name = overwrite.as_str();
+            let to = named_folder(&rig, name);
+            let spec = RestoreSpec { snapshot: &id, overwrite, ..PLAIN };
+            let whole = done(&restore_as(&mut rig, to.clone(), &[], spec).await.succeeded()).clone();
+            assert_eq!((whole.files, whole.replaced, whole.skipped), (4, 0, 0));
+            let folder = base(&rig, name).join(source.strip_prefix("/").unwrap());
+            // One that is a file of its own, one that is gone; and one that is as it was is made anew by restic.
+            fs::remove_file(folder.join("one-b")).unwrap();
+            fs::write(folder.join("one-b"), "of its own").unwrap();
+            fs::remove_file(folder.join("sub/one-c")).unwrap();
+            let expected = match overwrite {
+                Overwrite::Never | Overwrite::IfNewer => (1, 0, 3),
+                Overwrite::IfChanged | Overwrite::Always => (1, 2, 1),
+            };
+            for dry_run in [true, false] {
+                let ran =
+                    restore_as(&mut rig, to.clone(), &[], RestoreSpec { dry_run, ..spec }).await.succeeded();
+                let found = done(&ran);
+                assert_eq!(
+                    (found.files, found.replaced, found.skipped),
+                    expected,
+                    "{name} {dry_run} {found:?}"
+                );
+            }
+            let is_replaced = fs::read(folder.join("one-b")).unwrap() == b"saved";
+            assert_eq!(is_replaced, expected.1 > 0, "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn over_what_is_there_folders_with_names_that_are_no_text_are_looked_at_like_others() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let odd = |name: &[u8]| PathBuf::from(OsStr::from_bytes(name));
+        let folders = [&b"d\xff"[..], "true \u{fffd}".as_bytes(), b"d\xff/deep\xfe"].map(odd);
+        let fill = |source: &Path| {
+            for folder in &folders {
+                fs::create_dir(source.join(folder)).unwrap();
+                fs::write(source.join(folder).join("file"), "saved").unwrap();
+            }
+        };
+        let (mut rig, source, id) = saved_folder(restic, fill).await;
+        let to = || named_folder(&rig, "there");
+        let (to, outside) = (to(), rig.path("outside"));
+        fs::create_dir(&outside).unwrap();
+        let spec = RestoreSpec { snapshot: &id, overwrite: Overwrite::Always, ..PLAIN };
+        let _ = restore_as(&mut rig, to.clone(), &[], spec).await.succeeded();
+        let there = base(&rig, "there").join(source.strip_prefix("/").unwrap());
+        for folder in &folders {
+            fs::write(there.join(folder).join("file"), "changed").unwrap();
+        }
+        let picked = source.join(&folders[2]);
+        for (picks, replaced) in [(vec![picked.as_os_str().as_bytes()], 1), (Vec::new(), 2)] {
+            for dry_run in [true, false] {
+                let ran = restore_as(&mut rig, to.clone(), &picks, RestoreSpec { dry_run, ..spec })
+                    .await
+                    .succeeded();
+                assert_eq!((done(&ran).files, done(&ran).replaced), (0, replaced), "{ran:#?}");
+            }
+        }
+        assert!(tree(&there) == tree(&source));
+        // What would lead elsewhere, hang or be taken away is found in them, too.
+        let file = there.join(&folders[2]).join("file");
+        fs::remove_file(&file).unwrap();
+        stand(&file, "pipe", "");
+        let ran = restore_as(&mut rig, to.clone(), &[], spec).await.failed(Class::Policy);
+        assert!(ran.end.message.contains("/file is no file there"), "{}", ran.end.message);
+        for (place, kind) in folders.iter().flat_map(|place| [(place, "link"), (place, "file")]) {
+            let at = there.join(place);
+            fs::remove_dir_all(&at).unwrap();
+            stand(&at, kind, outside.to_str().unwrap());
+            let ran = restore_as(&mut rig, to.clone(), &[], spec).await.failed(Class::Policy);
+            let said = format!("{} is no folder there", at.display());
+            assert!(ran.end.message.contains(&said), "{}", ran.end.message);
+            assert!(!at.is_dir() || at.is_symlink());
+            fs::remove_file(&at).unwrap();
+            let _ = restore_as(&mut rig, to.clone(), &[], spec).await.succeeded();
+        }
+        assert_eq!(count(&outside), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_of_several_names_that_look_the_same_is_counted_as_one() {
     with_each_version(async |_, restic| {
         let names = [&b"odd\xfd"[..], b"odd\xfe", b"odd\xff"];

@@ -6,10 +6,9 @@ use super::{
         findings::Findings,
         order::{RestoreTo, Walked},
         outcome::Verdict,
-        raw_names::STAND_IN,
         step::Step,
         summary::{JobSummary, RestoreDone},
-        there::{Over, There},
+        there::{Over, There, at, looking_like},
         tree::{MOST_WAYS, Picked, Way},
         version::{Restic, Version},
     },
@@ -430,25 +429,28 @@ impl Plan<'_> {
 /// folder, and sets owner and permissions of each folder above what was picked.
 fn in_the_way(ways: &[Way], target: &Path, home: &Path) -> Option<String> {
     if ways.len() > MOST_WAYS {
-        return Some(format!("more than {MOST_WAYS} folders are picked: pick less at once"));
+        return Some(format!(
+            "more than {MOST_WAYS} folders are picked: pick some of them, and the others after them"
+        ));
     }
     let own = FolderId::of(home);
-    ways.iter().find_map(|way| {
-        let path = target.join(way.path.trim_start_matches('/'));
+    let of_one = |way: &Way, path: &Path| {
         let shown = path.display();
-        if way.path.contains(STAND_IN) {
-            return Some(format!("the name of the folder {shown} is no UTF-8"));
-        }
         let there = path.symlink_metadata().ok()?;
         if !there.is_dir() {
             return Some(format!("{shown} is no folder there, and in the snapshot it is one"));
         }
-        if own.is_some() && FolderId::of(&path) == own && path != home {
+        if own.is_some() && FolderId::of(path) == own && path != home {
             return Some(format!("{shown} leads to the agent's own state folder"));
         }
         let above = (there.mode() & 0o777, there.uid(), there.gid());
         let changes = way.above.is_some_and(|other| other != above);
         changes.then(|| format!("restic would change owner or permissions of {shown}, which was not picked"))
+    };
+    // Of names that look the same in the list none is in the way.
+    ways.iter().find_map(|way| match looking_like(target, &way.path) {
+        Ok(paths) => paths.iter().find_map(|path| of_one(way, &at(target, path))),
+        Err(why) => Some(why),
     })
 }
 
