@@ -28,6 +28,8 @@ pub const INNER_FOLDER: &str = ".holdfast-restoring";
 /// How restic finds it: it is started in the new one. A path could be swapped on the way; this can't. Without the inner
 /// folder 0.18 and newer take `cwd` for a link to be replaced, as soon as a file is restored beside no folder.
 pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
+/// The folder that it is started in.
+pub(super) const STARTED_IN: &str = "/proc/self/cwd/";
 /// What is all zeros in a file takes no room where it is restored to: a disk image that is mostly empty would fill a disk.
 const SPARSE: &str = "--sparse";
 
@@ -499,7 +501,7 @@ pub fn into_new(restore: &Step) -> Step {
 #[must_use]
 pub fn into_found(restore: &Step, spec: &RestoreSpec<'_>, name: &OsStr, version: Version) -> Step {
     let mut step = restore.clone();
-    let mut target = OsString::from("--target=/proc/self/cwd/");
+    let mut target = OsString::from(format!("--target={STARTED_IN}"));
     target.push(name);
     step.options.push(target);
     step.over(spec, version);

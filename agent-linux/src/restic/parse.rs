@@ -4,6 +4,7 @@
 //! plain lines stand among JSON. Everything unknown is passed over or logged, nothing is required.
 
 use super::{
+    args::{RESTORE_FOLDER, STARTED_IN},
     draw::{Bounds, Draw},
     elements::{Element, Elements},
     event::JobProgress,
@@ -28,7 +29,7 @@ use schema::{
     report::{EntryKind, SnapshotSize},
 };
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 /// The most of a document (`cat config`, `cat lock`) that is kept.
 const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
@@ -442,7 +443,8 @@ impl<'m> Reader<'m> {
             && let Some((path, reason)) =
                 text.strip_prefix("ignoring error for ").and_then(|rest| rest.split_once(": "))
         {
-            found.failures.add(&self.mask.hide(path), &self.mask.hide(reason));
+            let reason = from_outside(self.kind, self.mask.hide(reason));
+            found.failures.add(&self.mask.hide(path), &reason);
         }
         if let Some(path) = text.strip_suffix(" does not exist, skipping")
             && found.missing.len() < MAX_MISSING
@@ -581,7 +583,7 @@ impl<'m> Reader<'m> {
             (false, false) => format!("{item}: {reason}"),
         };
         if self.kind == StepKind::Restore {
-            let (item, reason) = (self.mask.hide(item), self.mask.hide(&line));
+            let (item, reason) = (self.mask.hide(item), from_outside(self.kind, self.mask.hide(&line)));
             let reason =
                 reason.strip_prefix(&*item).map_or(&*reason, |rest| rest.trim_start_matches([':', ' ']));
             self.found.failures.add(&item, &log_line(reason));
@@ -658,8 +660,17 @@ impl<'m> Reader<'m> {
     }
 
     fn show(&self, text: &str) -> String {
-        log_line(&self.mask.hide(text))
+        log_line(&from_outside(self.kind, self.mask.hide(text)))
     }
+}
+
+/// What a restore calls by the folder that it was started in, as it is called from outside: as in the snapshot, or below
+/// the target's own name.
+fn from_outside(kind: StepKind, text: Cow<'_, str>) -> Cow<'_, str> {
+    if kind != StepKind::Restore || !text.contains(STARTED_IN) {
+        return text;
+    }
+    Cow::Owned(text.replace(RESTORE_FOLDER, "").replace(STARTED_IN, ""))
 }
 
 fn string<'v>(value: &'v Value, key: &str) -> &'v str {

@@ -293,6 +293,36 @@ fn the_ways_in_which_restic_does_not_even_start_are_told() {
     assert!(verdict.message.starts_with("The agent could not start restic"), "{}", verdict.message);
 }
 
+/// Of restic 0.14 and 0.18, without permission to write.
+#[test]
+fn what_is_said_of_a_restore_names_files_as_they_are_called_from_outside() {
+    for (line, path, reason) in [
+        (
+            "ignoring error for /src/a/2: open /proc/self/cwd/.holdfast-restoring/src/a/2: permission denied",
+            "/src/a/2",
+            "open /src/a/2: permission denied",
+        ),
+        (
+            r#"{"message_type":"error","error":{"message":"chmod /proc/self/cwd/.holdfast-restoring/src/a/1: no such file or directory"},"during":"restore","item":"/src/a/1"}"#,
+            "/src/a/1",
+            "chmod /src/a/1: no such file or directory",
+        ),
+        (
+            r#"{"message_type":"error","error":{"message":"mkdir /proc/self/cwd/named/src: permission denied"},"during":"restore","item":"/src"}"#,
+            "/src",
+            "mkdir named/src: permission denied",
+        ),
+    ] {
+        let mask = Mask::new([]);
+        let (mut reader, mut said) = (Reader::new(Restore, &mask), VecDeque::new());
+        reader.stderr(format!("{line}\n").as_bytes(), &mut said);
+        let found = reader.finish(&mut said);
+        assert_eq!(found.failures.named, [(path.to_owned(), reason.to_owned())]);
+        let shown = format!("{said:?} {:?}", found.last_words);
+        assert!(shown.contains(reason) && !shown.contains("/proc/self"), "{shown}");
+    }
+}
+
 #[test]
 fn a_storage_that_is_none_or_speaks_otherwise_is_told_by_its_first_words() {
     let said = |kind, words: &str| {
