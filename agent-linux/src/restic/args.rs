@@ -30,6 +30,8 @@ pub const INNER_FOLDER: &str = ".holdfast-restoring";
 pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
 /// The folder that it is started in.
 pub(super) const STARTED_IN: &str = "/proc/self/cwd/";
+/// Each file of which restic says what became of it.
+pub(super) const TELLS: &str = "--verbose=2";
 /// What is all zeros in a file takes no room where it is restored to: a disk image that is mostly empty would fill a disk.
 const SPARSE: &str = "--sparse";
 
@@ -523,7 +525,7 @@ impl Step {
     fn over(&mut self, spec: &RestoreSpec<'_>, version: Version) {
         if version.has_overwrite() {
             self.options.push(format!("--overwrite={}", spec.overwrite.as_restic()).into());
-            self.options.push("--verbose=2".into());
+            self.options.push(TELLS.into());
         }
         if spec.delete {
             self.options.push("--delete".into());

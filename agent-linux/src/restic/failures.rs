@@ -7,6 +7,9 @@ const MOST_TOLD_APART: usize = 10_000;
 /// How much of a reason is kept, in bytes.
 const MAX_REASON_BYTES: usize = 300;
 
+/// How restic's complaints begin that are about what belongs to a file beside its content.
+const BESIDE_CONTENT: [&str; 7] = ["lchown", "chown", "chmod", "UtimesNano", "utimes", "lsetxattr", "xattr"];
+
 /// What failed in one run of restic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
@@ -41,6 +44,11 @@ impl Failures {
     }
 }
 
+/// Whether a reason says that what was to be restored is not there, or not whole.
+pub(super) fn is_of_content(reason: &str) -> bool {
+    !BESIDE_CONTENT.iter().any(|word| reason.starts_with(word))
+}
+
 /// FNV-1a. Two paths of one digest count as one: of ten thousand that happens once in many billions of restores.
 pub(super) fn digest(path: &str) -> u64 {
     let mix = |key: u64, byte: u8| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -50,6 +58,14 @@ pub(super) fn digest(path: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_beside_the_content_makes_no_file_unreadable() {
+        assert!(!is_of_content("lchown /x: operation not permitted"));
+        assert!(!is_of_content("UtimesNano: no such file or directory"));
+        assert!(is_of_content("ciphertext verification failed"));
+        assert!(is_of_content("decrypting blob <data/0123> failed"));
+    }
 
     #[test]
     fn a_file_counts_once_and_the_first_reason_stands() {

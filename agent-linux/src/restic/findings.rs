@@ -50,6 +50,10 @@ pub struct RestoreSaid {
     pub deleted: u64,
     /// All that was made or looked at so far, folders among it.
     pub items: u64,
+    /// What was made where nothing was, folders among it; only of a restore that says what it makes.
+    pub made: u64,
+    /// Those of them with a size: files.
+    pub sized: u64,
     /// It came to its end.
     pub is_whole: bool,
 }

@@ -54,6 +54,7 @@ pub mod find;
 pub mod findings;
 pub mod instant;
 pub mod job;
+mod landed;
 mod lines;
 pub mod location;
 mod locks;

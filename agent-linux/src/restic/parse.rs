@@ -500,7 +500,10 @@ impl<'m> Reader<'m> {
                             None if self.fates.is_some_and(|fates| fates.was_file(path)) => {
                                 restored.replaced += 1;
                             }
-                            None => {}
+                            None => {
+                                restored.made += 1;
+                                restored.sized += u64::from(number(value, "size") > 0);
+                            }
                         }
                     }
                     _ => {}

@@ -5,7 +5,7 @@ use super::{
     super::{
         args::{self, ArgsError, INNER_FOLDER},
         draw::{Bounds, Candidate, Drawn},
-        failures::Failures,
+        failures::{Failures, is_of_content},
         instant,
         outcome::{Stop, Verdict},
         scratch::clear_aside,
@@ -40,8 +40,6 @@ use tokio::time::Instant;
 
 /// So much of a file is read at a time, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How restic's complaints begin that are about what belongs to a file beside its content.
-const BESIDE_CONTENT: [&str; 7] = ["lchown", "chown", "chmod", "UtimesNano", "utimes", "lsetxattr", "xattr"];
 
 /// What is known of a file that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -358,10 +356,6 @@ fn is_unchanged(file: &Candidate, seen: &Metadata) -> bool {
     seen.len() == file.bytes && is(&file.modified, modified) && is(&file.changed, changed)
 }
 
-fn is_of_content(reason: &str) -> bool {
-    !BESIDE_CONTENT.iter().any(|word| reason.starts_with(word))
-}
-
 /// Whether a failure says nothing of what is in the repository.
 const fn is_elsewhere(class: Option<Class>) -> bool {
     !matches!(
@@ -412,14 +406,6 @@ fn told(done: &DrillDone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_stands_beside_the_content_makes_no_file_unreadable() {
-        assert!(!is_of_content("lchown /x: operation not permitted"));
-        assert!(!is_of_content("UtimesNano: no such file or directory"));
-        assert!(is_of_content("ciphertext verification failed"));
-        assert!(is_of_content("decrypting blob <data/0123> failed"));
-    }
 
     #[test]
     fn a_network_that_fails_says_nothing_of_the_repository() {

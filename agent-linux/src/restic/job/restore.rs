@@ -2,8 +2,11 @@
 
 use super::{
     super::{
-        args::{self, ArgsError, INNER_FOLDER},
-        findings::Findings,
+        args::{self, ArgsError, INNER_FOLDER, TELLS},
+        failures::is_of_content,
+        findings::{Findings, RestoreSaid},
+        landed::Landed,
+        made,
         order::{RestoreTo, Walked},
         outcome::Verdict,
         step::Step,
@@ -33,6 +36,8 @@ use std::{
 const WHOLE_ID: usize = 64;
 
 const EMPTY: &str = "Nothing was restored: the snapshot is empty.";
+const GOES_ON: &str = "A folder of the snapshot can't be read, so it can't be looked through before. It was made by this agent's restic, so all that can be read is restored; what can't is named at the end.";
+const GOES_ON_DRY: &str = "This plan counts the files that have content, without empty ones and links.";
 
 /// What is done to have the folder of a restore.
 enum How {
@@ -78,7 +83,9 @@ pub(super) struct Plan<'p> {
     pub(super) step: Step,
     picked: Picked,
     /// The snapshot was not looked through: what is picked is counted at the end.
-    is_unseen: bool,
+    pub(super) is_unseen: bool,
+    /// Why it could not be, when that was tried: what is in its folders is not known.
+    pub(super) unread: Option<Verdict>,
     free_bytes: Option<u64>,
 }
 
@@ -88,18 +95,31 @@ impl Job<'_> {
             return refused_args(&ArgsError::NoTarget);
         };
         let free_bytes = free_bytes(&to, step);
-        let is_unseen = self.needs_no_look(step, spec, &to);
+        let mut is_unseen = self.needs_no_look(step, spec, &to);
+        let mut unread = None;
         let (mut step, picked) = if is_unseen {
             (step.clone(), Picked::default())
         } else {
             match self.look_through(step, spec.snapshot).await {
                 Ok(found) => found,
+                Err(verdict) if verdict.class == Some(Class::Damaged) => {
+                    let is_own = made::knows(&self.places.home, spec.snapshot);
+                    let why = unlooked(is_own, &verdict);
+                    let is_new = !matches!(to, RestoreTo::Original { .. });
+                    if !(is_own && is_new && (!spec.dry_run || self.version().has_overwrite())) {
+                        return why;
+                    }
+                    self.say(GOES_ON).await;
+                    is_unseen = true;
+                    unread = Some(why);
+                    (step.clone(), Picked::default())
+                }
                 Err(verdict) => return verdict,
             }
         };
         // For a restic that tells none; one that restores what was not looked through does.
         step.totals = (picked.files, picked.bytes);
-        let mut plan = Plan { spec, step, picked, is_unseen, free_bytes };
+        let mut plan = Plan { spec, step, picked, is_unseen, unread, free_bytes };
         if !is_unseen && plan.picked.files + plan.picked.folders == 0 {
             let missing = plan.picked.missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
             let message = match missing.is_empty() {
@@ -139,13 +159,16 @@ impl Job<'_> {
                 );
                 Verdict::failed(Class::Policy, &message)
             }
-            Ok(Opened::Found(found)) => self.restore_over(plan, found).await,
+            Ok(Opened::Found(found)) => match plan.unread {
+                Some(why) => why,
+                None => self.restore_over(plan, found).await,
+            },
             Ok(Opened::NotThere(path)) => self.rehearse(plan, &path).await,
             Err(verdict) => verdict,
         }
     }
 
-    fn version(&self) -> Version {
+    pub(super) fn version(&self) -> Version {
         self.known.restic.as_ref().map_or(Version::OLDEST, Restic::version)
     }
 
@@ -306,6 +329,10 @@ impl Job<'_> {
             Err(error) => return not_opened(&error),
         }
         plan.step = args::into_new(&plan.step);
+        if plan.unread.is_some() {
+            plan.step.options.push(TELLS.into());
+            self.say(GOES_ON_DRY).await;
+        }
         let verdict = self.run_restore(&mut plan, path).await;
         if let Some(NamedFolder::New(made)) = self.restore_folder.take() {
             made.remove_if_empty();
@@ -325,38 +352,38 @@ impl Job<'_> {
     }
 
     async fn run_restore(&mut self, plan: &mut Plan<'_>, target: &Path) -> Verdict {
-        let Done { verdict, found } = self.main_step(&plan.step).await;
+        let Done { verdict, mut found } = self.main_step(&plan.step).await;
         let is_partial =
             verdict.outcome == Outcome::Failed && self.exit_code == Some(1) && !found.failures.is_empty();
         let is_whole = matches!(verdict.outcome, Outcome::Succeeded | Outcome::Warning) || is_partial;
+        let has_lost = !is_whole || !found.failures.is_empty();
+        // In a folder that was empty lies what was restored, and nothing else.
+        let folder = match &self.restore_folder {
+            Some(NamedFolder::New(_)) => Some(target.join(INNER_FOLDER)),
+            Some(NamedFolder::Found(_)) if !self.version().has_overwrite() => Some(target.to_owned()),
+            _ => None,
+        };
+        let folder = folder.filter(|_| !plan.spec.dry_run && (plan.is_unseen || has_lost));
+        let landed = match folder {
+            Some(folder) => self.look_at_restored(folder, &found.failures, plan).await,
+            None => None,
+        };
         if plan.is_unseen {
-            plan.picked = self.count_restored(plan, target.join(INNER_FOLDER), &found, is_whole).await;
+            plan.picked = self.count_restored(plan, landed.as_ref(), &found, is_whole).await;
             let is_empty = plan.picked.files + plan.picked.folders == 0;
             if is_whole && is_empty && found.failures.is_empty() {
                 return Verdict::failed(Class::Other, EMPTY);
             }
         }
-        let said = found.restored;
         let says = self.version().says_restored();
         let mut done = plan.done_at(target);
-        done.failed = done.failed.saturating_add(found.failures.count);
+        plan.count(&mut done, &mut found, landed.as_ref(), is_whole);
+        let RestoreSaid { bytes, deleted, .. } = found.restored;
         done.failures.extend(found.failures.named);
-        done.deleted = said.deleted;
-        if is_whole {
-            let files = plan.picked.files;
-            done.skipped = said.unchanged.min(files);
-            done.replaced = said.replaced.min(files - done.skipped);
-            // Of a folder only what belongs to it can fail: that takes nothing from the number of files.
-            let rest = files - done.skipped - done.replaced;
-            done.files = rest.saturating_sub(found.failures.count);
-            done.bytes = if says { said.bytes } else { plan.picked.bytes };
-            // Of a file that failed restic counts what it has tried.
-            done.is_estimate = !says || found.failures.count > 0;
-        } else {
-            done.files = said.items.min(plan.picked.files);
-            done.bytes = said.bytes;
-            done.is_estimate = true;
-        }
+        done.deleted = deleted;
+        done.bytes = if says || !is_whole { bytes } else { plan.picked.bytes };
+        // Of a file that failed restic counts what it has tried.
+        done.is_estimate = !(says && is_whole && found.failures.count == 0);
         if verdict.class == Some(Class::DiskFull)
             && let (Some(before), Some(after)) = (plan.free_bytes, free_in(target))
         {
@@ -389,6 +416,51 @@ impl Job<'_> {
 }
 
 impl Plan<'_> {
+    /// What became of how many files. What is not there is never counted as written, whatever restic says.
+    fn count(&self, done: &mut RestoreDone, found: &mut Findings, landed: Option<&Landed>, is_whole: bool) {
+        let (said, failures) = (found.restored, &mut found.failures);
+        let ways = &self.picked.ways;
+        // The folders among what has failed, and those of them whose content has.
+        let (mut folders, mut lost) = (0, Vec::new());
+        for (place, (path, reason)) in failures.named.iter_mut().enumerate() {
+            let is_folder = landed.is_some_and(|landed| landed.folders.get(place) == Some(&true))
+                || ways.iter().any(|way| way.path == *path);
+            folders += u64::from(is_folder);
+            if is_folder && is_of_content(reason) {
+                reason.push_str(" (a folder, with what is in it)");
+                lost.push(format!("{path}/"));
+            }
+        }
+        let asked = self.picked.files;
+        done.skipped = said.unchanged.min(asked);
+        done.replaced = said.replaced.min(asked - done.skipped);
+        let rest = asked - done.skipped - done.replaced;
+        let unnamed = failures.count - failures.named.len() as u64;
+        let most = match (is_whole, &self.unread) {
+            (true, None) => rest.saturating_sub(failures.count - folders),
+            (true, Some(_)) => rest.saturating_sub(unnamed),
+            (false, _) => said.items.min(rest),
+        };
+        let made = match landed {
+            Some(landed) => Some(landed.files - landed.failed),
+            None if !self.step.options.iter().any(|option| option == TELLS) => None,
+            None if !is_whole || self.unread.is_some() => Some(said.sized),
+            None if lost.is_empty() => None,
+            // restic tells of folders, too, but for those in one that it can't read.
+            None => {
+                let told = |way: &&Way| !lost.iter().any(|lost| way.path.starts_with(lost.as_str()));
+                Some(said.made.saturating_sub(ways.iter().filter(told).count() as u64))
+            }
+        };
+        done.files = made.map_or(most, |made| made.min(most));
+        let missing = match (is_whole, &self.unread) {
+            // All that is in a folder that failed has failed.
+            (true, None) if failures.count > 0 => rest - done.files,
+            _ => 0,
+        };
+        done.failed = done.failed.saturating_add(failures.count.max(missing));
+    }
+
     /// What is known before restic has said anything.
     fn done_at(&self, target: &Path) -> RestoreDone {
         let missing = &self.picked.missing;
@@ -411,11 +483,16 @@ impl Plan<'_> {
             return verdict;
         }
         let verb = if self.spec.dry_run { "would fail" } else { "failed" };
-        let message = format!(
-            "{failed} of {} files {verb}; the summary says which, and why. {}",
-            self.picked.files + self.picked.missing.len() as u64,
-            verdict.message
-        );
+        let of = match self.unread {
+            None => format!(" of {} files", self.picked.files + self.picked.missing.len() as u64),
+            Some(_) => " files or folders".to_owned(),
+        };
+        let unknown = match self.unread {
+            None => "",
+            Some(_) => " How many files are in a folder that can't be read is not known.",
+        };
+        let message =
+            format!("{failed}{of} {verb}; the summary says which, and why.{unknown} {}", verdict.message);
         let class = Some(verdict.class.unwrap_or(Class::Other));
         Verdict {
             outcome: verdict.outcome.max(Outcome::Warning),
@@ -423,6 +500,20 @@ impl Plan<'_> {
             message: message.trim_end().to_owned(),
         }
     }
+}
+
+/// What is said where a snapshot has to be looked through and can't be.
+fn unlooked(is_own: bool, verdict: &Verdict) -> Verdict {
+    let advice = if is_own {
+        "Restore into a new folder: all of it that can be read is restored there, and what can't is named. Or restore from the snapshot before."
+    } else {
+        "Restore from the snapshot before. Or, if you trust who made this one, restore by hand with restic into a new folder (the page Restore shows the command): it goes on beyond such a folder, and names it."
+    };
+    let message = format!(
+        "Nothing was restored: a folder of the snapshot can't be read, so it can't be looked through before. {advice} {}",
+        verdict.message
+    );
+    Verdict::failed(Class::Damaged, &message)
 }
 
 /// Why nothing may be written over what is there: restic follows a link, or takes a file away, where the snapshot has a

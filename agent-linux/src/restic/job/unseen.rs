@@ -1,13 +1,18 @@
 //! A restore without a look through the snapshot before: of all that is in one that this agent's restic has made, into a
 //! new folder. A look costs a start of restic, most of a second of a processor for the key alone, and reads all folders.
 //!
+//! One of them that can't be looked through, as a folder in it can't be read, is restored so, too, and what is picked of it.
+//!
 //! What else the look is for comes from what is there afterwards; when something has failed it is made up for.
 
 use super::{
     super::{
+        failures::Failures,
         findings::Findings,
+        landed::Landed,
         made,
         order::RestoreTo,
+        outcome::Verdict,
         step::Step,
         tree::Picked,
         version::{Restic, Version},
@@ -17,20 +22,7 @@ use super::{
     steps::{SIDE_LIMIT, SIDE_LIMIT_AFTER_STOP},
 };
 use schema::restore::RestoreSpec;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
-
-/// How deep folders are counted.
-const DEEPEST: usize = 128;
-
-/// What is in a folder.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
-    folders: u64,
-    others: u64,
-}
+use std::path::PathBuf;
 
 impl Job<'_> {
     /// Whether it can be restored without a look.
@@ -43,70 +35,56 @@ impl Job<'_> {
             && made::knows(&self.places.home, spec.snapshot)
     }
 
+    /// What is there now of a restore into an empty folder. That may lie on a disk that hangs.
+    pub(super) async fn look_at_restored(
+        &mut self,
+        folder: PathBuf,
+        failures: &Failures,
+        plan: &Plan<'_>,
+    ) -> Option<Landed> {
+        let limit = if self.wires.stop.is_some() { SIDE_LIMIT_AFTER_STOP } else { SIDE_LIMIT };
+        let (failures, picks) = (failures.clone(), plan.step.picks.clone());
+        // A restic that says nothing of a restore does not say how much it was either.
+        let measures = plan.unread.is_some() && !self.version().says_restored();
+        let look = move || Landed::look(&folder, &failures, &picks, measures);
+        match tokio::time::timeout(limit, tokio::task::spawn_blocking(look)).await {
+            Ok(Ok(landed)) => landed.ok(),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
     /// What was asked for, once restic has ended: by what is in the folder now.
     pub(super) async fn count_restored(
         &mut self,
-        plan: &Plan<'_>,
-        folder: PathBuf,
+        plan: &mut Plan<'_>,
+        landed: Option<&Landed>,
         found: &Findings,
         is_whole: bool,
     ) -> Picked {
-        let limit = if self.wires.stop.is_some() { SIDE_LIMIT_AFTER_STOP } else { SIDE_LIMIT };
-        let counting = tokio::task::spawn_blocking(move || count(&folder, DEEPEST));
-        let counted = match tokio::time::timeout(limit, counting).await {
-            Ok(Ok(counted)) => counted.ok(),
-            Ok(Err(_)) | Err(_) => None,
-        };
-        let told = if is_whole && (counted.is_none() || !found.failures.is_empty()) {
-            self.look_afterwards(plan).await
-        } else {
-            None
-        };
+        let is_short = landed.is_none() || !found.failures.is_empty();
+        if is_whole && is_short && plan.unread.is_none() {
+            match self.look_afterwards(plan).await {
+                Ok(picked) => return picked,
+                Err(verdict) => plan.unread = Some(verdict),
+            }
+        }
         // Of a restore that was broken off restic says how many were done; what it has begun is there, too.
-        let counted = counted.unwrap_or(Counted { folders: 0, others: found.restored.items });
-        let Counted { folders, others: files } = counted;
-        told.unwrap_or(Picked { files, folders, bytes: found.restored.bytes, ..Picked::default() })
+        let none = Landed { files: found.restored.items, bytes: found.restored.bytes, ..Landed::default() };
+        let landed = landed.unwrap_or(&none);
+        Picked {
+            files: landed.files,
+            folders: landed.folders_made,
+            bytes: found.restored.bytes.max(landed.bytes),
+            missing: landed.missing.clone(),
+            ..Picked::default()
+        }
     }
 
     /// How much there was of which something has failed.
-    async fn look_afterwards(&mut self, plan: &Plan<'_>) -> Option<Picked> {
+    async fn look_afterwards(&mut self, plan: &Plan<'_>) -> Result<Picked, Verdict> {
         let exit_code = self.exit_code;
         let looked = self.look_through(&plan.step, plan.spec.snapshot).await;
         self.exit_code = exit_code;
-        looked.ok().map(|(_, picked)| picked)
-    }
-}
-
-/// Counts what is in a folder and below, no link followed.
-fn count(folder: &Path, deepest: usize) -> io::Result<Counted> {
-    let Some(deepest) = deepest.checked_sub(1) else { return Err(io::Error::other("too deep")) };
-    let mut counted = Counted::default();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            let Counted { folders, others } = count(&entry.path(), deepest)?;
-            counted.folders += folders + 1;
-            counted.others += others;
-        } else {
-            counted.others += 1;
-        }
-    }
-    Ok(counted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-
-    #[test]
-    fn folders_are_told_from_what_is_in_them_and_no_link_is_followed() {
-        let scratch = tempfile::tempdir().unwrap();
-        let folder = scratch.path();
-        fs::create_dir_all(folder.join("a/b/c")).unwrap();
-        fs::write(folder.join("a/file"), "x").unwrap();
-        symlink(folder, folder.join("a/b/link")).unwrap();
-        assert_eq!(count(folder, 4).unwrap(), Counted { folders: 3, others: 2 });
-        assert!(count(folder, 3).is_err(), "too deep");
+        looked.map(|(_, picked)| picked)
     }
 }
