@@ -210,6 +210,7 @@ impl<'s> Finder<'s> {
         core::mem::take(&mut self.complaints)
     }
 
+    #[inline(never)]
     fn push_json(&mut self, bytes: &[u8], mut tell: impl FnMut(HitSeen)) {
         let Self { search, own, matches, snapshots, reading, .. } = self;
         // Both look for objects, and each ends at a bracket of its own.

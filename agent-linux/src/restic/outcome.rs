@@ -321,7 +321,7 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
             "Some snapshots can't be read, so they are not in the list (the log names them): perhaps a copy or a synchronisation was not finished. Run a check."
         }
         Class::Damaged if kind == StepKind::Find => {
-            "Some of the snapshots could not be looked through to the end: folders in them can't be read (restic says below of which snapshots; the log names all). What is found is what can be read. Run a check."
+            "Not all snapshots could be looked through to the end (the log says which): folders in them can't be read. Run a check."
         }
         Class::Damaged if outcome == Outcome::Warning => {
             "A snapshot was made, but older data in the repository could not be read: it may be damaged. Run a check."

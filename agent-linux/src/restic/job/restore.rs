@@ -36,8 +36,8 @@ use std::{
 const WHOLE_ID: usize = 64;
 
 const EMPTY: &str = "Nothing was restored: the snapshot is empty.";
-const GOES_ON: &str = "A folder of the snapshot can't be read, so it can't be looked through before. It was made by this agent's restic, so all that can be read is restored; what can't is named at the end.";
-const GOES_ON_DRY: &str = "This plan counts the files that have content, without empty ones and links.";
+const GOES_ON: &str = "A folder of the snapshot can't be read. This agent's restic made it: all that can be read is restored, and what can't is named.";
+const GOES_ON_DRY: &str = "This plan counts neither links nor empty files.";
 
 /// What is done to have the folder of a restore.
 enum How {
@@ -505,12 +505,12 @@ impl Plan<'_> {
 /// What is said where a snapshot has to be looked through and can't be.
 fn unlooked(is_own: bool, verdict: &Verdict) -> Verdict {
     let advice = if is_own {
-        "Restore into a new folder: all of it that can be read is restored there, and what can't is named. Or restore from the snapshot before."
+        "Restore into a new folder: what can't be read is named there. Or restore from the snapshot before."
     } else {
-        "Restore from the snapshot before. Or, if you trust who made this one, restore by hand with restic into a new folder (the page Restore shows the command): it goes on beyond such a folder, and names it."
+        "Restore from the snapshot before. Or, if you trust who made this one, restore it by hand with restic (the page Restore shows the command)."
     };
     let message = format!(
-        "Nothing was restored: a folder of the snapshot can't be read, so it can't be looked through before. {advice} {}",
+        "Nothing was restored: a folder of the snapshot can't be read. {advice} {}",
         verdict.message
     );
     Verdict::failed(Class::Damaged, &message)
