@@ -73,7 +73,12 @@ fn missing(table: &TableDamage) -> String {
         words.push(format!("{} that mean nothing", table.undecodable));
     }
     if table.unsure > 0 {
-        words.push(format!("{} that may be older", table.unsure));
+        let what = if table.is_carved {
+            "that nothing vouches for: they may be altered or older"
+        } else {
+            "that may be older"
+        };
+        words.push(format!("{} {what}", table.unsure));
     }
     if table.is_earlier {
         words.push("as of one change before the last".to_owned());
@@ -105,6 +110,17 @@ fn in_words(to: &Path, salvaged: &Salvaged) -> String {
         text.push_str(&format!("    {}: {what}\n", table.table));
     }
     let damage = &salvaged.damage;
+    let carved: Vec<&str> = tables
+        .iter()
+        .filter(|table| table.is_carved && !table.is_index)
+        .map(|table| table.table.as_str())
+        .collect();
+    if !carved.is_empty() {
+        text.push_str(&format!(
+            "found by their pages, for the list of tables is damaged: {}\n",
+            carved.join(", ")
+        ));
+    }
     if damage.mended_pages > 0 {
         text.push_str(&format!("{} pages had one wrong bit, and were put right\n", damage.mended_pages));
     }

@@ -56,12 +56,16 @@ pub struct TableDamage {
     pub unreadable: Option<u64>,
     /// How many were read and mean nothing.
     pub undecodable: u64,
-    /// How many of those that were read were found below a damaged page: they may be older than the rest.
+    /// How many of those that were read were found below a damaged page, or in one of which nothing says what was written:
+    /// they may be older than the rest.
     pub unsure: u64,
     /// It is made anew from the other tables: what it lacks is not missing.
     pub is_index: bool,
     /// Its rows are of an earlier commit than the last one.
     pub is_earlier: bool,
+    /// It was found by its pages, for the page of the list of tables that named it is damaged. What nothing vouches for is
+    /// among `unsure`.
+    pub is_carved: bool,
     /// Where rows are missing.
     pub gaps: Vec<KeyGap>,
     /// How many more such places there are.

@@ -5,7 +5,7 @@ use crate::record::meta::{META_FORMAT, Meta};
 use crate::refused::{OpenError, StoreError};
 use crate::store::{
     Gap, HOST_JOBS, HOST_NAMES, Import, META, NAMES, PageFile, StoredRow as _, Survey, TableAt,
-    TableKey as _, check_row, file_format, key_in_words,
+    TableKey as _, Tables, check_row, file_format, key_in_words,
 };
 use schema::{HostId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,11 @@ impl Known {
 
 /// Which tables are where.
 pub(super) fn survey(pages: &PageFile) -> Survey {
-    pages.survey(|name| NAMES.contains(&name))
+    pages.survey(Tables {
+        names: &NAMES,
+        is_index: |name| INDICES.contains(&name),
+        is_row: |name, key, row| matches!(check_row(name, key, row), Some(Ok(()))),
+    })
 }
 
 /// Puts every row that can be read into the other file.
@@ -103,7 +107,8 @@ pub(super) fn fill(
             return Err(OpenError::OlderFormat { found, oldest: file_format::FORMAT });
         }
         let is_earlier = survey.earlier_tables.iter().any(|earlier| earlier == name);
-        damage.tables.push(TableDamage { is_index, is_earlier, ..table });
+        let is_carved = survey.carved_tables.iter().any(|carved| carved == name);
+        damage.tables.push(TableDamage { is_index, is_earlier, is_carved, ..table });
     }
     known.meta_is_torn = known.is_torn(META.name());
     if known.meta_is_torn && format.is_none() {

@@ -32,7 +32,7 @@ pub(crate) use check::{Aside, Moment, check, is_in_use};
 pub(crate) use import::{Import, ReadableCopy};
 pub(crate) use key::{Span, TableKey};
 pub(crate) use open::Begins;
-pub(crate) use pages::{Gap, PageFile, Survey, TableAt};
+pub(crate) use pages::{Gap, PageFile, Survey, TableAt, Tables};
 pub(crate) use read_view::ReadView;
 pub(crate) use reads::{Order, Reads, Visited};
 pub(crate) use row_bytes::{StoredRow, first_form, from_postcard, to_postcard};

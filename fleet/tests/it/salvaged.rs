@@ -178,6 +178,73 @@ async fn a_page_that_is_damaged_costs_its_own_rows_and_no_other_table_anything()
     }
 }
 
+/// Each page of the list of tables in turn, also those of earlier commits, which nobody needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_of_the_list_of_tables_costs_no_table_anything() {
+    let original = Original::make().await;
+    let (mut carved, mut certain) = (BTreeSet::new(), 0);
+    for page in 1..original.file.len() / 4096 {
+        let begin = page * 4096;
+        if !lists_tables(&original.file[begin..begin + 4096]) {
+            continue;
+        }
+        let from = original.damaged("from", |file| file[begin..begin + 4096].fill(0));
+        let to = original.folder.path().join(format!("to-{page}"));
+        let salvaged = original.salvage(&from, &to).unwrap();
+        let damage = &salvaged.damage;
+        assert!(!damage.is_earlier || damage.torn_tables().next().is_none(), "page {page}: {damage:?}");
+        for table in damage.tables.iter().filter(|table| !table.is_index) {
+            assert_eq!((table.unreadable, table.undecodable), (Some(0), 0), "page {page}: {table:?}");
+            if table.is_carved {
+                carved.insert(table.table.clone());
+                certain += usize::from(table.unsure == 0 && table.read > 0);
+            }
+        }
+        let found = rows(&to.join(DATA_FILE));
+        check_rows(&original, &salvaged, &found);
+        if !damage.is_earlier {
+            // Also what nothing vouches for is as it was: no row of an earlier commit is among it.
+            for ((table, key), row) in &original.rows {
+                let is_made_to_fit = MADE_TO_FIT.contains(&table.as_str()) && table != "hosts";
+                if !WRITTEN.contains(&table.as_str()) && !is_made_to_fit {
+                    assert_eq!(
+                        found.get(&(table.clone(), key.clone())),
+                        Some(row),
+                        "page {page}: {table} {key:02x?}"
+                    );
+                }
+            }
+        }
+        fs::remove_dir_all(&to).unwrap();
+    }
+    assert!(carved.len() > 10 && certain > 0, "{carved:?}, {certain} of them certain");
+}
+
+/// No page lists tables any more, neither of this commit nor of an earlier one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_salvaged_whose_list_of_tables_is_gone() {
+    let original = Original::make().await;
+    let from = original.damaged("from", |file| {
+        for page in file.chunks_mut(4096).skip(1).filter(|page| lists_tables(page)) {
+            page.fill(0);
+        }
+    });
+    let to = original.folder.path().join("to");
+    let salvaged = original.salvage(&from, &to).unwrap();
+    assert!(!salvaged.damage.is_whole());
+    let found = rows(&to.join(DATA_FILE));
+    for name in ["hosts", "groups", "schedules", "links", "credentials", "jobs", "operators", "logs"] {
+        let table = salvaged.damage.tables.iter().find(|table| table.table == name).unwrap();
+        assert!(table.is_carved && table.is_missing_something() && table.unsure == table.read, "{table:?}");
+        let before = original.rows.iter().filter(|((table, _), _)| table == name);
+        assert!(before.clone().count() > 0, "{name}");
+        for (key, row) in before {
+            assert_eq!(found.get(key), Some(row), "{name}");
+        }
+    }
+    Fleet::open(to.as_path(), settings(), World::new().driver()).unwrap().shutdown().await;
+}
+
 /// Whatever a salvage gives was in the original, and what it does not give is named.
 fn check_rows(original: &Original, salvaged: &Salvaged, found: &Rows) {
     let damage = &salvaged.damage;

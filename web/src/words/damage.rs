@@ -1,7 +1,7 @@
 //! What a damaged data file lacks, in words.
 
 use crate::format::many;
-use fleet::Damage;
+use fleet::{Damage, TableDamage};
 
 /// So many hosts are named; the rest is counted.
 const NAMED: usize = 8;
@@ -13,18 +13,38 @@ pub(crate) fn unreadable(damage: &Damage) -> String {
     if damage.rows() == 0 {
         return "What can still be read of it is not known.".to_owned();
     }
+    let lacks =
+        |table: &&TableDamage| table.unreadable != Some(0) || table.undecodable > 0 || !table.gaps.is_empty();
     let mut tables: Vec<String> = damage
         .torn_tables()
+        .filter(lacks)
         .map(|table| match table.unreadable {
             Some(rows) => format!("{} of {}", many(rows + table.undecodable, "row"), table.table),
             None => format!("all of {}", table.table),
         })
         .collect();
+    let unsure: Vec<String> = damage
+        .torn_tables()
+        .filter(|table| !lacks(table))
+        .map(|table| match table.unsure {
+            0 => format!("all of {}", table.table),
+            rows => format!("{} of {}", many(rows, "row"), table.table),
+        })
+        .collect();
+    let unsure = match unsure.len() {
+        0 => String::new(),
+        all if all > TABLES => format!(
+            " May be older than the rest or altered: {}, and of {}.",
+            unsure[..TABLES].join(", "),
+            many((all - TABLES) as u64, "more table")
+        ),
+        _ => format!(" May be older than the rest or altered: {}.", unsure.join(", ")),
+    };
     if tables.is_empty() && damage.is_earlier {
         return "The last change can't be read; all of before it can.".to_owned();
     }
     if tables.is_empty() {
-        return "All of it can still be read.".to_owned();
+        return format!("All of it can still be read.{unsure}");
     }
     let more = tables.len().saturating_sub(TABLES);
     tables.truncate(TABLES);
@@ -44,13 +64,12 @@ pub(crate) fn unreadable(damage: &Damage) -> String {
         }
     }
     text.push('.');
-    text
+    text + &unsure
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleet::TableDamage;
 
     #[test]
     fn the_sentence_names_tables_and_hosts_and_counts_the_rest() {
@@ -67,6 +86,15 @@ mod tests {
         };
         assert_eq!(unreadable(&damage(vec![], 0)), "What can still be read of it is not known.");
         assert_eq!(unreadable(&damage(vec![table("jobs", Some(0))], 0)), "All of it can still be read.");
+        let doubtful = TableDamage { unsure: 10, ..table("hosts", Some(0)) };
+        assert_eq!(
+            unreadable(&damage(vec![doubtful.clone()], 0)),
+            "All of it can still be read. May be older than the rest or altered: 10 rows of hosts."
+        );
+        assert_eq!(
+            unreadable(&damage(vec![doubtful, table("jobs", Some(3))], 0)),
+            "Can't be read: 3 rows of jobs. May be older than the rest or altered: 10 rows of hosts."
+        );
         let earlier = Damage { is_earlier: true, ..damage(vec![table("jobs", Some(0))], 0) };
         assert_eq!(unreadable(&earlier), "The last change can't be read; all of before it can.");
         let torn = damage(vec![table("jobs", Some(12)), table("logs", Some(1)), table("hosts", None)], 2);

@@ -10,6 +10,8 @@
 //! | the head of the file: where pages lie, the last two commits | [`head`] |
 //! | one page: what it holds, whether it is what was written | [`page`] |
 //! | the trees: which tables there are, their rows | [`tree`] |
+//! | which pages the last commit has in use | [`in_use`] |
+//! | tables that the list of tables does not name any more | [`carve`] |
 //!
 //! # What is believed
 //!
@@ -19,12 +21,18 @@
 //! - Pages whose checksum fits below a branch page that does not fit, each for itself. Such a page may be of an older
 //!   state than the branch was; its rows are counted as not certain.
 //!
+//! - The first page of a table, where the page of the list is damaged that named it: one that is in use by the last commit, that
+//!   no other page names, and whose rows are of that table and of no other. What is found so without a checksum that somebody
+//!   else has kept is counted as not certain.
+//!
 //! Nothing else is. The file is never written.
 
+mod carve;
 mod head;
+mod in_use;
 mod page;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-pub(crate) use tree::{Gap, PageFile, Survey, TableAt};
+pub(crate) use tree::{Gap, PageFile, Survey, TableAt, Tables};

@@ -11,11 +11,32 @@ static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
 const ONE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("one");
 const TWO: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("two");
 
+/// Written once, by the first commit.
+const STILL: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("still");
+const NEVER: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("never");
+
+const TABLES: Tables = Tables {
+    names: &["never", "one", "still", "two"],
+    is_index: |_| false,
+    is_row: |name, key, row| key.len() == 4 && row.first().is_some_and(|first| kind(name).contains(first)),
+};
+
 type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
-fn row(number: u32, commit: u32) -> Vec<u8> {
+/// What rows of a table begin with.
+fn kind(table: &str) -> std::ops::Range<u8> {
+    match table {
+        "one" => 10..50,
+        "two" => 50..100,
+        "still" => 100..150,
+        _ => 150..200,
+    }
+}
+
+fn row(table: &str, number: u32, commit: u32) -> Vec<u8> {
     // Short ones, and some that need a page of their own.
-    vec![commit as u8 + 10; if number.is_multiple_of(97) { 9_000 } else { 20 + number as usize % 60 }]
+    let bytes = if number.is_multiple_of(97) { 9_000 } else { 20 + number as usize % 60 };
+    vec![kind(table).start + commit as u8; bytes]
 }
 
 /// A file of some commits; returns its rows.
@@ -24,10 +45,19 @@ fn make(file: &Path) -> Rows {
     let mut rows = Rows::new();
     for commit in 0..6_u32 {
         let txn = database.begin_write().unwrap();
+        if commit == 0 {
+            txn.open_table(NEVER).unwrap();
+            let mut table = txn.open_table(STILL).unwrap();
+            for number in 0..40_u32 {
+                let (key, row) = (number.to_be_bytes().to_vec(), row("still", number, 0));
+                table.insert(key.as_slice(), row.as_slice()).unwrap();
+                rows.insert(("still".to_owned(), key), row);
+            }
+        }
         for (definition, name) in [(ONE, "one"), (TWO, "two")] {
             let mut table = txn.open_table(definition).unwrap();
             for number in (commit * 300..commit * 300 + 400).filter(|number| number % 3 != commit % 3) {
-                let (key, row) = (number.to_be_bytes().to_vec(), row(number, commit));
+                let (key, row) = (number.to_be_bytes().to_vec(), row(name, number, commit));
                 table.insert(key.as_slice(), row.as_slice()).unwrap();
                 rows.insert((name.to_owned(), key), row);
             }
@@ -39,7 +69,7 @@ fn make(file: &Path) -> Rows {
 
 fn read(file: &Path) -> (Survey, Rows, u64) {
     let pages = PageFile::open(file).unwrap();
-    let survey = pages.survey(|name| ["one", "two"].contains(&name));
+    let survey = pages.survey(TABLES);
     let mut rows = Rows::new();
     for (name, (at, walked)) in &survey.tables {
         let again = pages.walk::<()>(at, &mut |key, row| {
@@ -120,6 +150,88 @@ fn pages_that_are_damaged_lose_no_more_than_their_own_rows() {
     assert!(lossy > 20, "{lossy} pages held rows");
 }
 
+/// The pages that list tables, those of the last two commits first.
+fn lists(bytes: &[u8]) -> (Vec<usize>, Vec<usize>) {
+    let commits = head::commits(bytes.first_chunk().unwrap());
+    let last: Vec<usize> =
+        commits.iter().map(|commit| head::place(commit.root.page).unwrap().0 as usize / 4096).collect();
+    let lists = |page: &usize| {
+        let bytes = &bytes[page * 4096..(page + 1) * 4096];
+        // They stand there in order.
+        bytes[0] == 1 && bytes.windows(16).any(|names| names == b"neveronestilltwo")
+    };
+    let former = (1..bytes.len() / 4096).filter(lists).filter(|page| !last.contains(page)).collect();
+    (last, former)
+}
+
+#[test]
+fn tables_are_found_where_the_list_of_tables_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, torn) = (folder.path().join("whole.redb"), folder.path().join("torn.redb"));
+    let rows = make(&whole);
+    let bytes = fs::read(&whole).unwrap();
+    let (last, former) = lists(&bytes);
+    assert!(!former.is_empty());
+    for forgets in [false, true] {
+        let mut altered = bytes.clone();
+        for page in last.iter().chain(former.iter().filter(|_| forgets)) {
+            altered[page * 4096..(page + 1) * 4096].fill(0);
+        }
+        fs::write(&torn, &altered).unwrap();
+        let (survey, found, mended) = read(&torn);
+        assert_eq!(found, rows, "forgets {forgets}");
+        assert!(!survey.is_earlier && !survey.list_is_torn && survey.earlier_tables.is_empty());
+        assert_eq!((survey.carved_tables.len(), mended), (4, 0));
+        let unsure = |name: &str| survey.tables[name].1.unsure;
+        assert_eq!((unsure("never"), survey.tables["never"].0.rows), (0, 0));
+        // What an earlier list names with a checksum is certain; what nothing vouches for is not.
+        assert_eq!(unsure("still"), if forgets { 40 } else { 0 });
+        for name in ["one", "two"] {
+            assert_eq!(unsure(name), survey.tables[name].1.rows, "{name}");
+        }
+        assert!(!survey.is_whole());
+    }
+}
+
+/// Pages of earlier commits hold rows that were replaced or removed since; which pages those are only the list of free ones
+/// says.
+#[test]
+fn nothing_is_guessed_where_it_is_not_known_which_pages_are_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, torn) = (folder.path().join("whole.redb"), folder.path().join("torn.redb"));
+    let rows = make(&whole);
+    let mut bytes = fs::read(&whole).unwrap();
+    let (last, former) = lists(&bytes);
+    let own = head::commits(bytes.first_chunk().unwrap()).into_iter().filter_map(|commit| commit.own);
+    let own: Vec<usize> = own.map(|own| head::place(own.page).unwrap().0 as usize / 4096).collect();
+    for page in last.iter().chain(&former).chain(&own) {
+        bytes[page * 4096..(page + 1) * 4096].fill(0);
+    }
+    fs::write(&torn, &bytes).unwrap();
+    let (survey, found, _) = read(&torn);
+    assert!(found.is_empty() && !rows.is_empty() && survey.carved_tables.is_empty() && survey.list_is_torn);
+}
+
+/// A table whose rows could as well be those of another one that is missing is not taken for either.
+#[test]
+fn a_table_that_can_be_either_of_two_is_neither() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, torn) = (folder.path().join("whole.redb"), folder.path().join("torn.redb"));
+    make(&whole);
+    let mut bytes = fs::read(&whole).unwrap();
+    let (last, former) = lists(&bytes);
+    for page in last.iter().chain(&former) {
+        bytes[page * 4096..(page + 1) * 4096].fill(0);
+    }
+    fs::write(&torn, &bytes).unwrap();
+    let either: fn(&str, &[u8], &[u8]) -> bool = |name, key, row| {
+        (TABLES.is_row)(name, key, row) || (name == "never" && (TABLES.is_row)("still", key, row))
+    };
+    let survey = PageFile::open(&torn).unwrap().survey(Tables { is_row: either, ..TABLES });
+    let found: Vec<&str> = survey.tables.keys().map(String::as_str).collect();
+    assert_eq!((found, survey.list_is_torn), (vec!["one", "two"], true));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -146,9 +258,9 @@ proptest! {
         altered.truncate(cut.max(1));
         fs::write(&torn, &altered).unwrap();
         let (_, found, _) = read(&torn);
-        for ((_, key), value) in &found {
+        for ((table, key), value) in &found {
             let number = u32::from_be_bytes(key.as_slice().try_into().unwrap());
-            let possible = (0..6).any(|commit| *value == row(number, commit));
+            let possible = (0..6).any(|commit| *value == row(table, number, commit));
             prop_assert!(possible, "{}", number);
         }
         prop_assert_eq!(&fs::read(&torn).unwrap(), &altered);

@@ -1,7 +1,8 @@
 //! The trees of a data file: which tables there are, and their rows.
 
-use super::head::{self, HEAD_BYTES, PAGE_BYTES};
-use super::page::{self, Node, Pointer, fits, mending_bit, turn_over};
+use super::carve;
+use super::head::{self, Commit, HEAD_BYTES, PAGE_BYTES};
+use super::page::{self, Node, Pointer, Widths, fits, fits_as, mending_bit, turn_over};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// Deeper is no tree of redb's: a branch page holds dozens of others.
-const MOST_DEPTH: u32 = 24;
+pub(super) const MOST_DEPTH: u32 = 24;
 /// So many gaps of a table are told; what is beyond is only counted.
 const MOST_GAPS: usize = 1_000;
 /// So many bits are looked for, which takes some milliseconds for each page.
@@ -23,12 +24,23 @@ const MOST_ROOTS: usize = 64;
 /// Whatever is done with a row: its key, and what stands there.
 type Visit<'a, E> = dyn FnMut(&[u8], &[u8]) -> Result<(), E> + 'a;
 
+/// Which tables are looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables {
+    /// All names.
+    pub(crate) names: &'static [&'static str],
+    /// Whether the table is made anew from the others.
+    pub(crate) is_index: fn(&str) -> bool,
+    /// Whether a key and what stands there can be a row of the table.
+    pub(crate) is_row: fn(&str, &[u8], &[u8]) -> bool,
+}
+
 /// A data file that is only read.
 pub(crate) struct PageFile {
     file: File,
     bytes: u64,
-    /// Of the tree of tables, of the newest commit first.
-    roots: Vec<Pointer>,
+    /// The last ones, the newest first.
+    commits: Vec<Commit>,
     /// Pages that are not what was written, and the bit that makes them so; `None` = no bit does.
     damaged: RefCell<HashMap<(u64, u128), Option<usize>>>,
 }
@@ -39,6 +51,8 @@ pub(crate) struct TableAt {
     root: Option<Pointer>,
     /// How many rows it has.
     pub(crate) rows: u64,
+    /// Whether its first page is known to be what was written: somebody else says its checksum.
+    is_sure: bool,
 }
 
 /// A stretch of a table that can't be read: what lies between two rows that can.
@@ -55,7 +69,7 @@ pub(crate) struct Gap {
 pub(crate) struct Walked {
     /// Rows that were read.
     pub(crate) rows: u64,
-    /// Those of them that were found below a page that is not what was written.
+    /// Those of them that were found below a page that is not what was written, or of which that can't be told.
     pub(crate) unsure: u64,
     /// How many stretches can't be read.
     pub(crate) lost: u64,
@@ -79,6 +93,8 @@ pub(crate) struct Survey {
     /// It is an earlier commit than the last one: all of that, or only these tables.
     pub(crate) is_earlier: bool,
     pub(crate) earlier_tables: Vec<String>,
+    /// These tables were found without the list, by their pages.
+    pub(crate) carved_tables: Vec<String>,
 }
 
 impl Survey {
@@ -100,7 +116,7 @@ impl PageFile {
         let bytes = file.metadata()?.len();
         let mut first = [0; HEAD_BYTES];
         read_at(&file, bytes, 0, &mut first);
-        Ok(Self { file, bytes, roots: head::roots(&first), damaged: RefCell::default() })
+        Ok(Self { file, bytes, commits: head::commits(&first), damaged: RefCell::default() })
     }
 
     /// How many pages one bit has put right.
@@ -109,19 +125,22 @@ impl PageFile {
     }
 
     /// Looks through all tables, and says where what can be read of each is best read.
-    pub(crate) fn survey(&self, is_table: impl Fn(&str) -> bool) -> Survey {
+    pub(crate) fn survey(&self, tables: Tables) -> Survey {
         let mut commits = Vec::new();
-        for (nth, root) in self.roots.iter().enumerate() {
-            let survey = Survey { is_earlier: nth > 0, ..self.survey_of(*root) };
+        for (nth, commit) in self.commits.iter().enumerate() {
+            let mut survey = Survey { is_earlier: nth > 0, ..self.survey_of(commit.root) };
+            if survey.list_is_torn {
+                carve::complete(self, commit, tables, &mut survey);
+            }
             if survey.is_whole() && !survey.tables.is_empty() {
                 return survey;
             }
             commits.push(survey);
         }
         if commits.iter().all(|survey| survey.list_is_torn) {
-            let found = self.roots_in_pages(&is_table);
-            let known = &self.roots;
-            let earlier = found.into_iter().filter(|root| !known.contains(root)).take(MOST_ROOTS);
+            let found = self.roots_in_pages(&|name| tables.names.contains(&name));
+            let is_known = |root: &Pointer| self.commits.iter().any(|commit| commit.root == *root);
+            let earlier = found.into_iter().filter(|root| !is_known(root)).take(MOST_ROOTS);
             let earlier = earlier.map(|root| Survey { is_earlier: true, ..self.survey_of(root) });
             let mut earlier: Vec<_> = earlier.collect();
             earlier.sort_by_key(|survey| (!survey.is_whole(), std::cmp::Reverse(survey.rows())));
@@ -133,7 +152,7 @@ impl PageFile {
     fn survey_of(&self, root: Pointer) -> Survey {
         let mut survey = Survey::default();
         let mut tables = Vec::new();
-        let list = TableAt { root: Some(root), rows: 0 };
+        let list = TableAt { root: Some(root), rows: 0, is_sure: true };
         let walked = self.walk::<()>(&list, &mut |key, row| {
             match std::str::from_utf8(key).ok().zip(TableAt::read(row)) {
                 Some((name, at)) => tables.push((name.to_owned(), at)),
@@ -150,16 +169,22 @@ impl PageFile {
         survey
     }
 
+    /// The smallest pages of the file, one after the other, by their numbers.
+    pub(super) fn each_page(&self, mut visit: impl FnMut(u64, &[u8])) {
+        let mut bytes = vec![0; PAGE_BYTES as usize];
+        for offset in (PAGE_BYTES..self.bytes).step_by(PAGE_BYTES as usize) {
+            read_at(&self.file, self.bytes, offset, &mut bytes);
+            if let Some(page) = head::page_at(offset) {
+                visit(page, &bytes);
+            }
+        }
+    }
+
     /// Roots of the tree of tables that no slot of the head names any more, or not yet.
     fn roots_in_pages(&self, is_table: &impl Fn(&str) -> bool) -> Vec<Pointer> {
         let mut roots = Vec::new();
-        let mut offset = PAGE_BYTES;
-        let mut bytes = vec![0; PAGE_BYTES as usize];
-        while offset < self.bytes {
-            let page = head::page_at(offset);
-            read_at(&self.file, self.bytes, offset, &mut bytes);
-            offset += PAGE_BYTES;
-            let (Some(page), Some(Node::Branch(children, _))) = (page, page::read(&bytes)) else { continue };
+        self.each_page(|page, bytes| {
+            let Some(Node::Branch(children, _)) = page::read(bytes) else { return };
             let lists_tables = |pointer: &Pointer| match self.node(*pointer) {
                 Some((Node::Leaf(rows), leaf, true)) => rows.iter().all(|(key, row)| {
                     std::str::from_utf8(&leaf[key.clone()]).is_ok_and(is_table)
@@ -168,9 +193,9 @@ impl PageFile {
                 _ => false,
             };
             if children.iter().all(lists_tables) {
-                roots.push(Pointer { page, checksum: page::own_checksum(&bytes).unwrap_or_default() });
+                roots.push(Pointer { page, checksum: page::own_checksum(bytes).unwrap_or_default() });
             }
-        }
+        });
         roots
     }
 
@@ -178,7 +203,7 @@ impl PageFile {
     pub(crate) fn walk<E>(&self, table: &TableAt, visit: &mut Visit<'_, E>) -> Result<Walked, E> {
         let mut walk = Walk { file: self, visit, walked: Walked::default(), last: None, gap: None };
         if let Some(root) = table.root {
-            walk.page(root, None, true, 0)?;
+            walk.page(root, None, table.is_sure, 0)?;
         }
         if let Some(gap) = walk.gap.take() {
             walk.walked.tell(gap);
@@ -204,14 +229,26 @@ impl PageFile {
         bit.is_some()
     }
 
-    /// A page: what it holds, its bytes, and whether it is what was written. `None` = nothing can be made out.
-    fn node(&self, at: Pointer) -> Option<(Node, Vec<u8>, bool)> {
-        let (offset, len) = head::place(at.page)?;
+    /// The bytes of a page; `None` = it is behind the end.
+    pub(super) fn page_bytes(&self, page: u64) -> Option<Vec<u8>> {
+        let (offset, len) = head::place(page)?;
         if offset >= self.bytes {
             return None;
         }
         let mut bytes = vec![0; len];
         read_at(&self.file, self.bytes, offset, &mut bytes);
+        Some(bytes)
+    }
+
+    /// A page that is what was written, and its bytes.
+    pub(super) fn written(&self, at: Pointer, widths: Widths) -> Option<(Node, Vec<u8>)> {
+        let bytes = self.page_bytes(at.page).filter(|bytes| fits_as(bytes, at.checksum, widths))?;
+        Some((page::read_as(&bytes, widths)?, bytes))
+    }
+
+    /// A page: what it holds, its bytes, and whether it is what was written. `None` = nothing can be made out.
+    pub(super) fn node(&self, at: Pointer) -> Option<(Node, Vec<u8>, bool)> {
+        let mut bytes = self.page_bytes(at.page)?;
         let is_written = fits(&bytes, at.checksum) || self.mend(&mut bytes, at);
         Some((page::read(&bytes)?, bytes, is_written))
     }
@@ -229,7 +266,8 @@ fn merged(commits: Vec<Survey>) -> Survey {
         for (name, (at, walked)) in other.tables {
             let is_better = match best.tables.get(&name) {
                 None => true,
-                Some((at, walked)) if walked.is_whole(at) => false,
+                // What the last commit has in use is no older than anything else, whatever else is not known of it.
+                Some((at, walked)) if walked.is_whole(at) || !at.is_sure => false,
                 Some(_) => walked.is_whole(&at),
             };
             if is_better {
@@ -253,15 +291,30 @@ fn read_at(file: &File, bytes: u64, offset: u64, out: &mut [u8]) {
 }
 
 impl TableAt {
+    /// One without rows.
+    pub(super) const EMPTY: Self = Self { root: None, rows: 0, is_sure: true };
+
+    /// One whose first page is the only witness of itself.
+    pub(super) const fn unproven(root: Pointer, rows: u64) -> Self {
+        Self { root: Some(root), rows, is_sure: false }
+    }
+
+    pub(super) const fn root(&self) -> Option<Pointer> {
+        self.root
+    }
+
     /// A table's definition, as redb writes it.
-    fn read(row: &[u8]) -> Option<Self> {
-        /// Neither keys nor rows are of a fixed length.
-        const OF_ANY_LENGTH: [u8; 10] = [0; 10];
+    pub(super) fn read(row: &[u8]) -> Option<Self> {
         let rows = u64::from_le_bytes(*row.get(1..)?.first_chunk::<8>()?);
+        let (root, widths) = Self::any(row)?;
+        (widths == Widths::ANY).then_some(Self { root, rows, is_sure: true })
+    }
+
+    /// The same of any table, also of redb's own: where it begins, and how long its keys and rows are.
+    pub(super) fn any(row: &[u8]) -> Option<(Option<Pointer>, Widths)> {
         let has_root = *row.get(9)? != 0;
         let root = Pointer::read(row.get(10..)?)?;
-        let widths = row.get(42..)?.first_chunk::<10>()?;
-        (*widths == OF_ANY_LENGTH).then_some(Self { root: has_root.then_some(root), rows })
+        Some((has_root.then_some(root), Widths::read(row.get(42..)?)?))
     }
 }
 
