@@ -223,7 +223,7 @@ pub struct Restore {
     #[arg(long)]
     pub long_ago: bool,
     /// Become an incarnation above this one, of which agents have heard: one that a clock made that was years ahead; up to
-    /// 253402300799, the end of the year 9999
+    /// 253402300799999999, the end of the year 9999
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
         value_parser = clap::value_parser!(u64).range(0..=MOST_INCARNATION))]
     pub incarnation_after: u64,
@@ -232,8 +232,8 @@ pub struct Restore {
     pub json: bool,
 }
 
-/// No clock has come so far: the end of the year 9999, in seconds since 1970.
-const MOST_INCARNATION: u64 = 253_402_300_799;
+/// No clock has come so far: the end of the year 9999, in microseconds since 1970.
+const MOST_INCARNATION: u64 = 253_402_300_799_999_999;
 
 /// What to do with standbys.
 #[derive(Debug, Subcommand)]
@@ -401,7 +401,7 @@ mod tests {
         command.get_subcommands_mut().filter(|it| it.get_name() != "help").for_each(|below| help(below, all));
     }
 
-    /// A number of milliseconds, say, would make an incarnation that no later restore reaches by its clock.
+    /// A number of nanoseconds, say, would make an incarnation that no later restore reaches by its clock.
     #[test]
     fn an_incarnation_is_given_up_to_a_bound_that_the_refusal_names() {
         let parsed = |number: u64| {
@@ -425,7 +425,7 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["holdfast-server", "restore", "a.age", "--check"]).is_ok());
         let why = parsed(MOST_INCARNATION + 1).unwrap_err().to_string();
-        assert!(why.contains("253402300799"), "{why}");
+        assert!(why.contains("253402300799999999"), "{why}");
         let mut command = Cli::command();
         let restore = command.find_subcommand_mut("restore").unwrap();
         assert!(restore.render_long_help().to_string().contains(&MOST_INCARNATION.to_string()));

@@ -50,6 +50,26 @@ pub(crate) fn lost(reads: &impl Reads) -> Result<Vec<LostSpan>, StoreError> {
     Ok(spans)
 }
 
+/// So many numbers stand for each millisecond of a clock; which of them a restore gets is drawn.
+const DRAWN: u64 = 1_000;
+
+/// The lowest number of an instant.
+pub(crate) const fn at(Timestamp(ms): Timestamp) -> Incarnation {
+    Incarnation(ms.saturating_mul(DRAWN))
+}
+
+/// The number of a server that begins anew now, from what was known until `known_until`: above `above`, the highest that has been
+/// heard of. `drawn` tells apart those that begin in one millisecond: pure.
+///
+/// Where a clock was ahead, so that this one does not reach what has been heard of, the time since the archive goes on from there:
+/// of two servers that are made of one archive the later one still has the higher number.
+fn next(above: Incarnation, known_until: Timestamp, now: Timestamp, drawn: u64) -> Incarnation {
+    // A clock that is behind what is known already is wrong.
+    let clock = at(now.max(known_until)).0.saturating_add(drawn % DRAWN);
+    let ahead = above.next().0.saturating_add(at(Timestamp(now.ms_since(known_until))).0);
+    Incarnation(if above < at(known_until) { clock } else { clock.max(ahead.saturating_add(drawn % DRAWN)) })
+}
+
 /// The server begins anew, from what was known until `known_until`; its number from now on, which is above `above`. Of two
 /// servers that are made of one archive, the one that was restored later has the higher one, as far as clocks are right.
 pub(crate) fn begin_anew(
@@ -59,9 +79,11 @@ pub(crate) fn begin_anew(
     is_salvage: bool,
 ) -> Result<Incarnation, StoreError> {
     let restored_at = op.now;
-    // A clock that is behind what is known already is wrong.
-    let clock = Incarnation(restored_at.max(known_until).0 / 1_000);
-    let incarnation = read(op.tx)?.next().max(above.next()).max(clock);
+    let above = read(op.tx)?.max(above);
+    let drawn = u64::from_le_bytes(op.facts.random());
+    // What a salvage has read goes on from when it was read, whenever it was written.
+    let begins = if is_salvage { restored_at } else { known_until };
+    let incarnation = next(above, begins, restored_at, drawn);
     op.tx.put(&META, &META_INCARNATION.to_owned(), &Meta::Incarnation(incarnation))?;
     // It is the one that counts from now on, as far as nobody says otherwise.
     op.tx.remove(&META, &META_SUCCEEDED.to_owned())?;
@@ -94,4 +116,35 @@ pub(crate) fn span(archive_made_at: Timestamp, restored_at: Timestamp) -> String
             .map_or_else(|_| format!("{ms} ms"), |at| format!("{at:.0}"))
     };
     format!("from the archive of {}, restored {}", at(archive_made_at), at(restored_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: u64 = 1_780_000_000_000;
+
+    #[test]
+    fn the_later_of_two_servers_of_one_archive_has_the_higher_number() {
+        let made_at = Timestamp(T);
+        for heard in [Incarnation::ZERO, Incarnation(T / 1_000), at(made_at), at(Timestamp(9 * T))] {
+            for since in [0, 1, 17, 999, 86_400_000] {
+                let now = Timestamp(T + since);
+                let first = next(heard, made_at, now, 999);
+                let second = next(heard, made_at, Timestamp(now.0 + 1), 0);
+                assert!(heard < first && first < second, "{heard} {since}: {first} {second}");
+                // In the same millisecond they are told apart by what was drawn.
+                assert_ne!(first, next(heard, made_at, now, 998), "{heard} {since}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_is_of_its_instant_where_no_clock_was_ahead() {
+        let number = next(at(Timestamp(T)), Timestamp(T + 5), Timestamp(T + 9), 1_234);
+        assert_eq!(number, Incarnation((T + 9) * 1_000 + 234));
+        let behind = next(Incarnation(7), Timestamp(T), Timestamp(T - 50), 1);
+        assert_eq!(behind, Incarnation(T * 1_000 + 1), "a clock that is behind");
+        assert_eq!(next(Incarnation(u64::MAX - 1), Timestamp(T), Timestamp(T), 5), Incarnation(u64::MAX));
+    }
 }

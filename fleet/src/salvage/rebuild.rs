@@ -5,6 +5,7 @@
 
 use super::fill::Known;
 use crate::audit;
+use crate::incarnation;
 use crate::incidents;
 use crate::job::{self, kind_key};
 use crate::link::LinkState;
@@ -21,7 +22,7 @@ use crate::store::{
     LOG_STATES, LOGS, META, OPEN_JOBS, OUTBOX, Order, PENDING, PLACE_HOSTS, PLACES, REPO_HOSTS, REPOS, Reads,
     SCHEDULES, SCHEDULES_DUE, SOURCE_JOBS, SUMMARIES, Span, StoredRow, TOKENS, Table, TableKey, Tx, USAGES,
 };
-use schema::{CommandSeq, HostId, Incarnation, JobId, PlanRevision, Slot, name};
+use schema::{CommandSeq, HostId, JobId, PlanRevision, Slot, name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -81,8 +82,8 @@ pub(super) fn rebuild(op: &mut Op<'_, '_>, known: &Known) -> Result<Rebuilt, Ope
         summary(op, *host, unsummed.contains(host))?;
     }
     if known.meta_is_torn && !op.tx.has(&META, &META_INCARNATION.to_owned())? {
-        // Above any number that was counted: nobody restores a server each second.
-        let beyond = Meta::Incarnation(Incarnation(op.now.0 / 1_000));
+        // Above any number that a clock has made which was right.
+        let beyond = Meta::Incarnation(incarnation::at(op.now));
         op.tx.put(&META, &META_INCARNATION.to_owned(), &beyond)?;
     }
     Ok(rebuilt)

@@ -10,6 +10,7 @@ use schema::{
     CommandSeq, GroupKey, HeldJob, HeldPhase, Incarnation, InstallationId, JobId, JobKind, Outcome,
     ReportBody, ReportSeq, SavedGroup, Slot, SlotRevision, Summary, Timestamp,
 };
+use std::collections::BTreeSet;
 
 const HOUR: u64 = 3_600_000;
 
@@ -72,7 +73,7 @@ async fn a_command_that_was_taken_before_the_restore_is_not_sent_again_and_each_
     let restored = restore(&world, &archive, "restored");
     agent.fleet = restored.clone();
     agent.hello(&[]).await;
-    assert_eq!(agent.incarnation, Incarnation(world.now().0 / 1_000));
+    assert_eq!(instant(agent.incarnation), world.now());
     assert_eq!(agent.waiting(), 0, "what was taken goes out again");
     let record = agent.job(job.id);
     assert_eq!((record.state, record.presumed), (JobState::Lost, true));
@@ -406,17 +407,18 @@ async fn an_incarnation_is_above_what_is_asked_for_and_above_what_the_archive_kn
         let from = archive.folder.path().join("archive.age");
         fleet::restore_as(&from, &archive.opener, &to, world.driver(), wish)
     };
-    let far = Incarnation(3_000_000_000);
+    let far = Incarnation(3_000_000_000_000_000);
     let after = restored("after", RestoreAs { above: far, ..RestoreAs::default() }).unwrap();
-    assert_eq!(after.incarnation, far.next());
+    // What it has from its archive is of this very instant, so that only what was drawn is added.
+    assert!((far.next()..Incarnation(far.0 + 1_001)).contains(&after.incarnation), "{}", after.incarnation);
     let low = restored("low", RestoreAs { above: Incarnation(7), ..RestoreAs::default() }).unwrap();
-    assert_eq!(low.incarnation, Incarnation(world.now().0 / 1_000), "it only raises");
+    assert_eq!(instant(low.incarnation), world.now(), "it only raises");
 
     // A clock that is behind what the archive knows makes no lower one.
     let now = world.now();
     world.set(Timestamp(now.0 - 48 * HOUR));
     let behind = restored("behind", RestoreAs::default()).unwrap();
-    assert_eq!(behind.incarnation, Incarnation(now.0 / 1_000));
+    assert_eq!(instant(behind.incarnation), now);
 
     // One that is years ahead has to be spoken for.
     world.set(Timestamp(now.0 + 3 * 366 * 24 * HOUR));
@@ -424,7 +426,29 @@ async fn an_incarnation_is_above_what_is_asked_for_and_above_what_the_archive_kn
     assert!(refused.contains("1098 days old") && refused.contains("--long-ago"), "{refused}");
     assert!(!archive.folder.path().join("ahead").exists(), "nothing is written");
     let ahead = restored("ahead", RestoreAs { is_long_ago: true, ..RestoreAs::default() }).unwrap();
-    assert_eq!(ahead.incarnation, Incarnation(world.now().0 / 1_000));
+    assert_eq!(instant(ahead.incarnation), world.now());
+}
+
+/// Both would serve the same agents, and neither would be the old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_restores_of_one_moment_are_two_incarnations() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let archive = archive(&fleet);
+    let mut numbers = BTreeSet::new();
+    for n in 0..3 {
+        let to = archive.folder.path().join(format!("restored-{n}"));
+        let from = archive.folder.path().join("archive.age");
+        let restored = fleet::restore(&from, &archive.opener, &to, world.driver()).unwrap();
+        assert_eq!(instant(restored.incarnation), world.now());
+        numbers.insert(restored.incarnation);
+    }
+    assert_eq!(numbers.len(), 3, "{numbers:?}");
+}
+
+/// The instant that an incarnation tells.
+fn instant(Incarnation(number): Incarnation) -> Timestamp {
+    Timestamp(number / 1_000)
 }
 
 /// It says nothing of incarnations: what it has taken of this server is not sent again at each hello.
