@@ -19,22 +19,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) of: &'a str,
     /// The file whose first line it is.
     pub(crate) file: Option<&'a Path>,
-    /// Whether to draw one.
+    /// Whether to draw one; the caller tells it, see [`tell`].
     pub(crate) generate: bool,
-    /// Whether one that is drawn is printed here; else the caller tells it.
-    pub(crate) prints: bool,
 }
 
 /// A passphrase that may be taken for something new: drawn, from a file, typed twice at the terminal, or the first line
 /// of standard input.
 pub(crate) fn new(wanted: &Wanted<'_>) -> anyhow::Result<Secret> {
     if wanted.generate {
-        let passphrase = web::new_passphrase()?;
-        if wanted.prints {
-            // Shown first: what nobody can open is of no use.
-            out::line(format_args!("passphrase: {}", passphrase.expose()))?;
-        }
-        return Ok(passphrase);
+        return Ok(web::new_passphrase()?);
     }
     let passphrase = match wanted.file {
         None if io::stdin().is_terminal() => typed_twice(wanted.of)?,
@@ -44,6 +37,12 @@ pub(crate) fn new(wanted: &Wanted<'_>) -> anyhow::Result<Secret> {
         Some(why) => anyhow::bail!("the passphrase can't be taken. {why}"),
         None => Ok(passphrase),
     }
+}
+
+/// Tells a passphrase that was drawn: once it is known that what it opens will be made, and before that is there, for what
+/// nobody can open is of no use.
+pub(crate) fn tell(drawn: &Secret) -> io::Result<()> {
+    out::line(format_args!("passphrase: {}", drawn.expose()))
 }
 
 /// The passphrase of something that is there: from a file, typed at the terminal, or the first line of standard input.

@@ -31,6 +31,10 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
     }
     data::expect_server(&data::pieces(config))?;
     let (key, opener) = key_of(options)?;
+    let tell = || match &opener {
+        ArchiveOpener::Passphrase(drawn) if options.generate && !options.json => passphrase::tell(drawn),
+        _ => Ok(()),
+    };
     let (path, draft) = match control::open(&config.data_dir.value).await? {
         Some(stream) => {
             let mut stream = tokio::io::BufReader::new(stream);
@@ -45,6 +49,7 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
             };
             let path = path_of(to, at);
             let draft = new_file::begin(&path, options.force)?;
+            tell()?;
             framing::receive(&mut stream, |piece| (&draft).write_all(piece))
                 .await
                 .context("the archive is not whole: see the server's log")?;
@@ -55,7 +60,9 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
             let fleet = data::open_for_admin(&pieces.data_dir, pieces.key_file.clone())?;
             let written = alone(config, options, to, &key, &fleet);
             fleet.shutdown().await;
-            written?
+            let written = written?;
+            tell()?;
+            written
         }
     };
     let found = check(&draft, &opener)?;
@@ -124,7 +131,6 @@ fn key_of(options: &cli::Backup) -> anyhow::Result<(ArchiveKey, ArchiveOpener)> 
             of: "the archive",
             file: options.passphrase_file.as_deref(),
             generate: options.generate,
-            prints: !options.json,
         })?;
         return Ok((ArchiveKey::Passphrase(passphrase.clone()), ArchiveOpener::Passphrase(passphrase)));
     }

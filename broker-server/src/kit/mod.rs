@@ -30,11 +30,10 @@ pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
         of: "the kit",
         file: options.passphrase_file.as_deref(),
         generate: options.generate,
-        prints: true,
     })?;
     let choice = KitChoice { hosts: options.host.clone(), labels: options.label.clone() };
     let hosts = match control::open(&options.data_dir).await? {
-        Some(stream) => ask(stream, choice, passphrase, &draft).await?,
+        Some(stream) => ask(stream, choice, (passphrase, options.generate), &draft).await?,
         None => alone(&options, choice, passphrase, &draft).await?,
     };
     draft.publish().with_context(|| path.display().to_string())?;
@@ -47,13 +46,15 @@ pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
 async fn ask(
     stream: UnixStream,
     choice: KitChoice,
-    passphrase: Secret,
+    (passphrase, is_drawn): (Secret, bool),
     draft: &Draft,
 ) -> anyhow::Result<usize> {
     let mut stream = BufReader::new(stream);
     let KitChoice { hosts, labels } = choice;
+    let drawn = is_drawn.then(|| passphrase.clone());
     match control::put(&mut stream, &Ask::Kit { hosts, labels, passphrase }).await? {
         Answer::Kit { hosts } => {
+            drawn.iter().try_for_each(passphrase::tell)?;
             framing::receive(&mut stream, |piece| { draft }.write_all(piece))
                 .await
                 .context("the kit is not whole")?;
@@ -76,6 +77,9 @@ async fn alone(
         let kit = fleet.make_kit(choice, By::system()).await?;
         let hosts = kit.hosts.len();
         let mut file = KitFile::begin(fleet.clone(), kit, &passphrase)?;
+        if options.generate {
+            passphrase::tell(&passphrase)?;
+        }
         while let Some(piece) = file.next_piece()? {
             { draft }.write_all(&piece)?;
         }

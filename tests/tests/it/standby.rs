@@ -240,7 +240,8 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     assert!(
         Api::new(&former_base, "").get("/login").text.contains("Another server has the place of this one")
     );
-    let check = ["check", "--data-dir", &burned.display().to_string()];
+    let burned_word = burned.display().to_string();
+    let check = ["check", "--data-dir", &burned_word];
     let said = holdfast(&check).expect_success("a whole server");
     assert!(said.contains("place: another server has it, incarnation 1"), "{said}");
     let told = former.get("/api/audit?action=server.superseded").expect(200);
@@ -251,7 +252,22 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     let mut old = start_former();
     stands_still();
     assert_eq!(former.post(&format!("/api/hosts/{host}/repo/stats"), None).code(), "superseded");
+    // What is not made shows no passphrase either, whether it runs or not.
+    let makes_no_kit = || {
+        let out = scene.scratch.path().join("still.age");
+        let words = ["kit", "--out", &out.display().to_string(), "--generate", "--data-dir", check[2]];
+        let said = holdfast(&words);
+        assert_eq!(said.status.code(), Some(1), "{}", said.output);
+        assert!(
+            said.output.contains("another server") && !said.output.contains("passphrase"),
+            "{}",
+            said.output
+        );
+        assert!(!out.exists());
+    };
+    makes_no_kit();
     assert!(old.terminate().success());
+    makes_no_kit();
     let said = holdfast(&check).expect_success("a whole server");
     assert!(said.contains("place: another server has it, incarnation 1"), "{said}");
     scene.server.start_again();
