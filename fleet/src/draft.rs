@@ -40,8 +40,13 @@ impl Draft {
     /// The name that a draft of this name is to get; `None` = it is none.
     #[must_use]
     pub fn target_of(name: &str) -> Option<&str> {
+        Self::parts_of(name).map(|(target, _)| target)
+    }
+
+    /// The same, and the number of the process that writes it, or has.
+    pub(crate) fn parts_of(name: &str) -> Option<(&str, u32)> {
         let (target, process) = name.strip_suffix(ENDING)?.rsplit_once('.')?;
-        process.parse::<u32>().ok().map(|_| target)
+        Some((target, process.parse().ok()?))
     }
 
     /// What has been written so far, from its beginning.

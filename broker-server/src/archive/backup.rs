@@ -5,7 +5,7 @@
 
 use super::parts::parts;
 use crate::{
-    cli,
+    cli, clock,
     config::{Config, Source},
     control::{self, Answer, Ask},
     data, framing, new_file, out,
@@ -18,7 +18,7 @@ use fleet::{
 use schema::Timestamp;
 use std::{
     fs,
-    io::{BufReader, BufWriter, Write},
+    io::{self, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +30,10 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
         drop(new_file::begin(to, options.force)?);
     }
     data::expect_server(&data::pieces(config))?;
+    for name in fleet::remove_left_drafts(to, clock::now())? {
+        // When nobody can hear it, it is gone all the same.
+        let _ = writeln!(io::stderr(), "removed {name}: the draft of an archive that was broken off");
+    }
     let (key, opener) = key_of(options)?;
     let tell = || match &opener {
         ArchiveOpener::Passphrase(drawn) if options.generate && !options.json => passphrase::tell(drawn),

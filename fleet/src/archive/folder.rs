@@ -10,13 +10,15 @@ use schema::Timestamp;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "holdfast-archive-";
 const SUFFIX: &str = ".age";
 /// The name that an archive for a standby never gets: it has none as soon as it can be read.
 const ASIDE: &str = "for-a-standby";
+/// A draft that nobody has written to for so long is nobody's any more, in milliseconds: whoever writes one writes all the time.
+const LEFT_AFTER_MS: u64 = 600_000;
 
 /// Where a server puts its archives.
 #[derive(Clone, Debug)]
@@ -138,22 +140,16 @@ impl ArchiveFolder {
         }
     }
 
-    /// Removes what an end of the server in the middle of an archive has left.
-    pub fn remove_drafts(&self) -> Result<(), ArchiveError> {
-        self.remove_drafts_of(|target| target == ASIDE || instant(target).is_some())
-    }
-
-    fn remove_drafts_of(&self, is_one: impl Fn(&str) -> bool) -> Result<(), ArchiveError> {
-        let entries = match fs::read_dir(&self.path) {
-            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(Self::failed(&self.path))?,
+    /// Removes what an end of the server, or of a backup by the command line, in the middle of an archive has left. In the
+    /// server's own folder that is known by the processes of this machine, in one that somebody has named, which others may
+    /// write to, by its age.
+    fn remove_drafts(&self, now: Timestamp) -> Result<(), ArchiveError> {
+        let is_left = |target: &str, process, unwritten_ms| {
+            let is_gone = self.makes && is_gone(process);
+            target == ASIDE || instant(target).is_some() && (is_gone || unwritten_ms >= LEFT_AFTER_MS)
         };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            if name.to_str().and_then(Draft::target_of).is_some_and(&is_one) {
-                let path = entry.path();
-                fs::remove_file(&path).map_err(Self::failed(&path))?;
-            }
+        for name in remove_drafts(&self.path, now, is_left)? {
+            tracing::info!(name, "the draft of an archive was removed, which was broken off");
         }
         Ok(())
     }
@@ -161,7 +157,7 @@ impl ArchiveFolder {
     /// Makes an archive of now for whoever asks, which is not kept. Whoever gets it looks it through. Blocks.
     pub fn make_aside(&self, archiving: Archiving, key: &ArchiveKey) -> Result<MadeAside, ArchiveError> {
         self.be_there()?;
-        self.remove_drafts_of(|target| target == ASIDE)?;
+        remove_drafts(&self.path, archiving.made_at(), |target, _, _| target == ASIDE)?;
         let path = self.path.join(ASIDE);
         let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
         let file = draft.read_again().map_err(Self::failed(&path))?;
@@ -174,8 +170,8 @@ impl ArchiveFolder {
     /// nothing behind, and all others as they were.
     pub fn make(&self, archiving: Archiving, key: &ArchiveKey) -> Result<Kept, ArchiveError> {
         self.be_there()?;
-        self.remove_drafts()?;
         let at = archiving.made_at();
+        self.remove_drafts(at)?;
         let name = archive_name(at);
         let path = self.path.join(&name);
         let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
@@ -193,6 +189,62 @@ impl ArchiveFolder {
         }
         Ok(Kept { name, at, bytes })
     }
+}
+
+/// Removes what backups to `to`, a folder or a file, have left that were broken off: drafts of archives that nobody has written
+/// to for ten minutes, of the same name where it is a file. Returns their names.
+pub fn remove_left_drafts(to: &Path, now: Timestamp) -> Result<Vec<String>, ArchiveError> {
+    let is_old = |unwritten_ms| unwritten_ms >= LEFT_AFTER_MS;
+    if to.is_dir() {
+        return remove_drafts(to, now, |target, _, unwritten_ms| {
+            instant(target).is_some() && is_old(unwritten_ms)
+        });
+    }
+    let Some(name) = to.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    remove_drafts(folder, now, |target, _, unwritten_ms| target == name && is_old(unwritten_ms))
+}
+
+/// Removes drafts of this user's by what they are to be called, the process that writes them, and for how many milliseconds
+/// nobody has. Returns their names.
+fn remove_drafts(
+    folder: &Path,
+    now: Timestamp,
+    is_left: impl Fn(&str, u32, u64) -> bool,
+) -> Result<Vec<String>, ArchiveError> {
+    let entries = match fs::read_dir(folder) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(ArchiveFolder::failed(folder))?,
+    };
+    let mut removed = Vec::new();
+    for entry in entries.flatten() {
+        let Some(name) = entry.file_name().into_string().ok() else { continue };
+        let Some((target, process)) = Draft::parts_of(&name) else { continue };
+        let Some(facts) = entry.metadata().ok().filter(fs::Metadata::is_file) else { continue };
+        let written_at = facts.mtime().saturating_mul(1_000);
+        let unwritten_ms = now.ms_since(Timestamp(u64::try_from(written_at).unwrap_or(0)));
+        if facts.uid() != rustix::process::geteuid().as_raw() || !is_left(target, process, unwritten_ms) {
+            continue;
+        }
+        let path = entry.path();
+        match fs::remove_file(&path) {
+            // Somebody else has removed it, or it has got its name meanwhile.
+            Err(why) if why.kind() == ErrorKind::NotFound => {}
+            gone => {
+                gone.map_err(ArchiveFolder::failed(&path))?;
+                removed.push(name);
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether no other process of this machine has this number; `false` where that can't be told.
+fn is_gone(process: u32) -> bool {
+    let own = std::process::id();
+    let processes = Path::new("/proc");
+    process == own
+        || processes.join(own.to_string()).exists() && !processes.join(process.to_string()).exists()
 }
 
 /// A key, and what opens what it closes now: for recipients, one more that is drawn for this.
@@ -247,6 +299,63 @@ mod tests {
         let stays = kept.iter().filter(|kept| !gone.contains(kept)).map(|kept| kept.name.as_str());
         // The newest three, and the newest of each of three days.
         assert_eq!(stays.collect::<Vec<_>>(), ["17.1", "18.1", "19.9", "19.10", "19.11"]);
+    }
+
+    #[test]
+    fn drafts_that_were_broken_off_are_removed_and_no_others() {
+        const NOW: u64 = 1_780_000_000_000;
+        let scratch = tempfile::tempdir().unwrap();
+        let archive = "holdfast-archive-2025-11-29T030001Z.age";
+        // One that runs, and a number above any that is given.
+        let (runs, gone) = (std::os::unix::process::parent_id(), 4_194_399);
+        let aged = |process| process + 110_000_000;
+        let file = |name: &str, minutes: u64| {
+            let file = File::create(scratch.path().join(name)).unwrap();
+            let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(NOW - minutes * 60_000);
+            file.set_modified(at).unwrap();
+        };
+        let left = || {
+            let names = fs::read_dir(scratch.path()).unwrap();
+            let mut names: Vec<_> = names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let fill = || {
+            for process in [runs, gone] {
+                file(&format!("{archive}.{process}.new"), 0);
+                file(&format!("{archive}.{}.new", aged(process)), 11);
+            }
+            file("kit.age.1.new", 11);
+            file(&format!("{archive}.old"), 11);
+            file(archive, 11);
+        };
+        fill();
+        fs::create_dir(scratch.path().join(format!("{archive}.9.new"))).unwrap();
+        let all = left();
+        let mut removed = remove_left_drafts(scratch.path(), Timestamp(NOW)).unwrap();
+        removed.sort();
+        let mut old = [runs, gone].map(|process| format!("{archive}.{}.new", aged(process)));
+        old.sort();
+        assert_eq!(removed, old);
+        assert_eq!(left().len(), all.len() - 2);
+        // To a file: its own drafts alone.
+        let other = remove_left_drafts(&scratch.path().join("kit.age"), Timestamp(NOW)).unwrap();
+        assert_eq!(other, ["kit.age.1.new"]);
+        // The server's own folder: also those of a process that is gone.
+        fill();
+        let folder = |makes| ArchiveFolder { path: scratch.path().to_owned(), keep: 1, makes };
+        folder(false).remove_drafts(Timestamp(NOW)).unwrap();
+        assert!(left().contains(&format!("{archive}.{gone}.new")));
+        folder(true).remove_drafts(Timestamp(NOW)).unwrap();
+        let mut stay = [
+            archive.to_owned(),
+            format!("{archive}.{runs}.new"),
+            format!("{archive}.9.new"),
+            format!("{archive}.old"),
+            "kit.age.1.new".to_owned(),
+        ];
+        stay.sort();
+        assert_eq!(left(), stay);
     }
 
     #[test]

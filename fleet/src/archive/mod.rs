@@ -38,7 +38,7 @@ mod write;
 
 pub use about::About;
 pub use error::{ARCHIVE_PARTS, ArchiveError};
-pub use folder::{ArchiveFolder, Kept, MadeAside, archive_name};
+pub use folder::{ArchiveFolder, Kept, MadeAside, archive_name, remove_left_drafts};
 pub use keeper::{ArchiveState, ArchiveStatus, Archives, NoArchive, Parts};
 pub use key::{
     ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient, is_drawn, new_identity, recipient_of,

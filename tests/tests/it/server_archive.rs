@@ -291,6 +291,38 @@ fn a_kill_in_any_phase_leaves_neither_half_an_archive_that_counts_nor_half_a_ser
         .filter(|name| !name.to_string_lossy().ends_with(".age"))
         .collect();
     assert!(torn.is_empty(), "{torn:?}");
+
+    // Killed while it writes into a folder: the draft stays until it is old, and the next one removes it and says so.
+    let stick = scratch.folder("stick");
+    let stick_word = stick.display().to_string();
+    let drafts = || {
+        let names = fs::read_dir(&stick).expect("a folder").flatten().map(|entry| entry.path());
+        names.filter(|path| path.extension().is_some_and(|it| it == "new")).collect::<Vec<_>>()
+    };
+    // Two within a second have one name.
+    let words = ["backup", "--data-dir", &data_word, "--to", &stick_word, "--generate", "--force"];
+    wait::until("a draft that is left", LONG, || {
+        let mut command = Command::new(tools::program("holdfast-server"));
+        command.args(words);
+        let mut process = Process::start("holdfast-server backup", command);
+        while drafts().is_empty() && process.ended().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        process.kill_9();
+        if drafts().is_empty() { Err("it was made before it was killed".to_owned()) } else { Ok(()) }
+    });
+    let left = drafts();
+    let said = holdfast(&words, "").expect_success("an archive");
+    assert!(!said.contains("removed"), "{said}");
+    assert_eq!(drafts(), left, "it may still be written");
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for draft in &left {
+        let draft = fs::File::options().write(true).open(draft).expect("a draft");
+        draft.set_modified(long_ago).expect("an old one");
+    }
+    let said = holdfast(&words, "").expect_success("an archive");
+    assert!(said.contains("the draft of an archive that was broken off"), "{said}");
+    assert!(drafts().is_empty());
     server.stop();
 
     fs::write(scratch.path().join("words"), PASSPHRASE).expect("the passphrase");
