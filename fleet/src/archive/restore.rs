@@ -184,12 +184,17 @@ pub(crate) fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
         return Ok(());
     }
     // One that ended while it was about to leave its mark has left the draft of that.
-    let is_other =
-        |entry: &io::Result<DirEntry>| entry.as_ref().is_ok_and(|entry| entry.file_name() != mark_draft());
-    match entries.find(is_other) {
+    let is_none = |entry: &DirEntry| entry.file_name() == mark_draft() || is_of_the_file_system(entry);
+    match entries.find(|entry| entry.as_ref().map_or(true, |entry| !is_none(entry))) {
         None => Ok(()),
-        Some(_) => Err(ArchiveError::NotEmpty(data_dir.to_owned())),
+        Some(Err(why)) => Err(failed()(why)),
+        Some(Ok(_)) => Err(ArchiveError::NotEmpty(data_dir.to_owned())),
     }
+}
+
+/// The folder that a new file system has at its root.
+fn is_of_the_file_system(entry: &DirEntry) -> bool {
+    entry.file_name() == "lost+found" && entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
 
 fn mark_draft() -> PathBuf {

@@ -243,6 +243,24 @@ async fn a_restore_that_was_torn_does_not_serve_and_the_next_one_begins_anew() {
     let fleet = open(&to).unwrap();
     assert_eq!(fleet.read().unwrap().hosts().unwrap().len(), 40);
     fleet.shutdown().await;
+    // A disk that is new has one folder, and nothing else may be there.
+    let mount = folder.path().join("mount");
+    fs::create_dir_all(mount.join("lost+found")).unwrap();
+    fs::write(mount.join("file"), "").unwrap();
+    assert!(matches!(restore(&archive, &opener, &mount, driver()), Err(ArchiveError::NotEmpty(_))));
+    fs::remove_file(mount.join("file")).unwrap();
+    restore(&archive, &opener, &mount, driver()).unwrap();
+    open(&mount).unwrap().shutdown().await;
+    assert!(mount.join("lost+found").is_dir());
+    for name in ["file", "link"] {
+        let other = folder.path().join(name);
+        fs::create_dir(&other).unwrap();
+        match name {
+            "file" => fs::write(other.join("lost+found"), "").unwrap(),
+            _ => std::os::unix::fs::symlink(&mount, other.join("lost+found")).unwrap(),
+        }
+        assert!(matches!(restore(&archive, &opener, &other, driver()), Err(ArchiveError::NotEmpty(_))));
+    }
     // What is somebody else's is not touched.
     let full = folder.path().join("full");
     fs::create_dir(&full).unwrap();
