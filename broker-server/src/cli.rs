@@ -381,7 +381,8 @@ pub enum Admin {
         name: String,
     },
     /// Let the next start come with another authority than the one that enrolled agents trust, or make a new one where
-    /// it is lost; then every host has to be enrolled again
+    /// it is lost; then every host has to be enrolled again. Exit status: 0 it is accepted, 3 the authority that is there is the
+    /// one that agents trust and nothing was done, 1 it failed, 2 wrong usage
     AcceptAuthority {
         /// The server's data folder
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]

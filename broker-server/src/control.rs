@@ -57,6 +57,8 @@ pub enum Ask {
     SetupCode,
     /// A look through the data file that the server has open.
     Check,
+    /// Whether the key and the authority on disk are those that the server runs with; the data file is not looked through.
+    CheckPieces,
     /// A break-glass kit; its file follows the answer, see [`crate::kit`].
     Kit {
         /// Ids or names of hosts.
@@ -112,6 +114,11 @@ pub enum Answer {
         locked_out: usize,
         /// The incarnation of the server that has the place of this one, which stands still then.
         succeeded_by: Option<u64>,
+    },
+    /// The key and the authority on disk are fit for the next start.
+    Pieces {
+        /// Hosts that the next start locks out, for another authority was accepted.
+        locked_out: usize,
     },
     /// How the authorities stand.
     Authorities(Authorities),
@@ -299,6 +306,11 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
     line.zeroize();
     let answer = match asked {
         Ok(Ask::Check) => check(&fleet, pieces).await,
+        Ok(Ask::CheckPieces) => match tokio::task::spawn_blocking(move || pieces.check_own()).await {
+            Ok(Ok(locked_out)) => Answer::Pieces { locked_out },
+            Ok(Err(why)) => Answer::Refused(format!("{why:#}")),
+            Err(why) => Answer::Refused(why.to_string()),
+        },
         Ok(Ask::Kit { hosts, labels, passphrase }) => {
             match kit::begin(&fleet, KitChoice { hosts, labels }, passphrase, By::system()).await {
                 Ok((hosts, file)) => {
@@ -432,6 +444,7 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
         }
         Ask::HandOver => Err("a server runs over this folder, and no standby".to_owned()),
         Ask::Check
+        | Ask::CheckPieces
         | Ask::Kit { .. }
         | Ask::KeepArchive
         | Ask::Archive { .. }

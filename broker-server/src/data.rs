@@ -4,8 +4,8 @@ use crate::{
     certificates::{options_for_agents, options_for_pages},
     clock,
     config::Config,
-    control,
-    tls::Tls,
+    control::{self, Answer, Ask},
+    tls::{Options, Tls},
 };
 use anyhow::Context;
 use fleet::{AgingLimits, Authority, Driver, Fleet, Pieces, Stand};
@@ -49,9 +49,45 @@ pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Res
     open_fleet(pieces, Vec::new(), Vec::new(), AgingLimits::default())
 }
 
-/// Takes a person's word that the next start may come with another authority.
-pub fn accept_authority(data_dir: &Path) -> anyhow::Result<()> {
-    Ok(Pieces::from(data_dir).accept_authority()?)
+/// What became of a person's word that another authority is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// The next start takes the authority that it finds, or makes one.
+    Taken,
+    /// It was given before, and counts for the next start.
+    Given,
+    /// The authority that is there is the one that agents trust: nothing was done.
+    NotNeeded,
+}
+
+/// Takes a person's word that the next start may come with another authority, where it is needed.
+pub async fn accept_authority(data_dir: &Path) -> anyhow::Result<Word> {
+    let pieces = Pieces::from(data_dir);
+    if pieces.accepts_authority()? {
+        return Ok(Word::Given);
+    }
+    if is_trusted(&pieces).await? {
+        return Ok(Word::NotNeeded);
+    }
+    pieces.accept_authority()?;
+    Ok(Word::Taken)
+}
+
+/// Whether agents trust the authority that is there. Where that can't be told, they do not.
+async fn is_trusted(pieces: &Pieces) -> anyhow::Result<bool> {
+    if let Some(answer) = control::ask(&pieces.data_dir, &Ask::CheckPieces).await? {
+        return Ok(matches!(answer, Answer::Pieces { locked_out: 0 }));
+    }
+    let options = Options {
+        folder: pieces.data_dir.join(fleet::AUTHORITY_FOLDER),
+        is_new: false,
+        is_accepted: false,
+        names: Vec::new(),
+        operator: None,
+        is_for_pages: false,
+    };
+    let found = Tls::check(&options).ok().flatten();
+    Ok(found.is_some_and(|found| Fleet::trusts(pieces, &found).unwrap_or(false)))
 }
 
 /// Whether a server is there to be asked or opened, or why not: before anything is asked of a person for it.

@@ -6,7 +6,7 @@ use holdfast_server::{
     cli::{Admin, Cli, Command, Settings, Tls as TlsCommand},
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
-    data::{self, Checked},
+    data::{self, Checked, Word},
     demo, kit,
     log::VisibleStderr,
     out, platform, rotate, salvage, serve, standby,
@@ -143,6 +143,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// A check finds no data: the folder may be mistyped, or not mounted.
 const NO_DATA: u8 = 3;
+/// There was nothing to accept, and nothing was done.
+const NOTHING_TO_DO: u8 = 3;
 
 /// What a check says of the authority.
 fn authority(locked_out: usize) -> String {
@@ -183,11 +185,21 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
             (data_dir, master_key_file, Ask::ResetPassword { name })
         }
         Admin::AcceptAuthority { data_dir } => {
-            data::accept_authority(&data_dir)?;
-            out::line(
-                "the next start takes the authority that it finds, or makes one; then enrol every host again",
-            )?;
-            return Ok(ExitCode::SUCCESS);
+            let word = data::accept_authority(&data_dir).await?;
+            out::line(match word {
+                Word::Taken => {
+                    "the next start takes the authority that it finds, or makes one; then enrol every host again"
+                }
+                Word::Given => {
+                    "that was accepted before: the next start takes the authority that it finds, or makes one; then enrol every \
+                     host again"
+                }
+                Word::NotNeeded => {
+                    "there is nothing to accept: the authority that is there is the one that agents trust. Nothing was done"
+                }
+            })?;
+            let is_needed = word != Word::NotNeeded;
+            return Ok(if is_needed { ExitCode::SUCCESS } else { ExitCode::from(NOTHING_TO_DO) });
         }
     };
     Ok(match answer(&data_dir, key_file, ask).await? {

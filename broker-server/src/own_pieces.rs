@@ -1,7 +1,7 @@
 //! What lies beside the data file of a server that runs, as it is on disk now: the server has it all in memory, and would
 //! be the last to notice that it is gone.
 
-use crate::tls::{Options, Tls};
+use crate::tls::{OperatorFiles, Options, Tls};
 use fleet::{Fleet, Pieces};
 use std::sync::{Mutex, PoisonError};
 
@@ -24,8 +24,14 @@ impl OwnPieces {
     /// How many hosts the next start locks out, for another authority was accepted; an error when it would fail, with
     /// why. Reads files.
     pub fn check(&self) -> anyhow::Result<usize> {
+        self.options.operator.as_ref().map(OperatorFiles::check).transpose()?;
+        self.check_own()
+    }
+
+    /// The same of what is the server's own, whatever becomes of certificates that were brought.
+    pub fn check_own(&self) -> anyhow::Result<usize> {
         let is_accepted = self.pieces.accepts_authority()?;
-        let options = Options { is_new: false, is_accepted, ..self.options.clone() };
+        let options = Options { is_new: false, is_accepted, operator: None, ..self.options.clone() };
         let authorities = Tls::check(&options)?;
         Ok(self.fleet.check_pieces(&self.pieces, authorities.as_deref())?)
     }

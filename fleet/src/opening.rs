@@ -117,6 +117,20 @@ impl Fleet {
         Ok(Checked { rows, locked_out, succession })
     }
 
+    /// Whether these authorities, the present one first, are those that the enrolled agents of a server at rest trust, or nobody
+    /// trusts any yet. Changes nothing. Reads all of the data file, and blocks.
+    pub fn trusts(pieces: &Pieces, authorities: &[Fingerprint]) -> Result<bool, OpenError> {
+        let mut trusts = false;
+        check(&pieces.data_file(), |tx| {
+            trusts = match authority::locks_out(tx, Some(authorities), false) {
+                Err(OpenError::OtherAuthority { .. } | OpenError::NoNextAuthority { .. }) => false,
+                locked_out => locked_out? == 0,
+            };
+            Ok(())
+        })?;
+        Ok(trusts)
+    }
+
     /// Whether what is on disk of the key and of the authority is what this server runs with: what the next start finds.
     /// `authorities` are those on disk, the present one first; `None` = the next start makes one. Returns how many hosts that
     /// start locks out.

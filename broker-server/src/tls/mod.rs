@@ -381,6 +381,11 @@ const OWN_FILES: [&str; 10] = [
 ];
 
 impl OperatorFiles {
+    /// Whether both can be read and belong together.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.load().map(drop)
+    }
+
     /// The certificate, and what its chain ends with.
     fn load(&self) -> Result<(CertifiedKey, CertificateDer<'static>), TlsError> {
         let chain = read_certificates(&self.certificate)?;

@@ -229,11 +229,21 @@ fn what_is_moved_or_replaced_while_the_server_runs_is_told_and_takes_nothing_wit
         assert!(ended.output.contains(&format!("{name} is missing")), "{piece}: {}", ended.output);
         fs::rename(away.join("piece"), data.join(piece)).expect("it comes back");
     }
+    // Where nothing is wrong, there is nothing to accept.
+    let nothing = || {
+        let ended = holdfast(&["admin", "accept-authority"], &data);
+        assert_eq!(ended.status.code(), Some(3), "{}", ended.output);
+        assert!(ended.output.contains("nothing to accept"), "{}", ended.output);
+        assert!(!data.join("accept-authority").exists());
+    };
+    nothing();
     // A person's word while it runs: then that is what the next start does.
     fs::rename(data.join("tls/ca.pem"), away.join("piece")).expect("a piece moves");
     let _ = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
     let said = holdfast(&["check"], &data).expect_success("a check");
     assert!(said.contains("locks out all hosts that are enrolled (1)"), "{said}");
+    let said = holdfast(&["admin", "accept-authority"], &data).expect_success("the same again");
+    assert!(said.contains("accepted before"), "{said}");
     fs::remove_file(data.join("accept-authority")).expect("the word");
     fs::rename(away.join("piece"), data.join("tls/ca.pem")).expect("it comes back");
     fs::rename(data.join("master.key"), away.join("piece")).expect("a piece moves");
@@ -246,6 +256,7 @@ fn what_is_moved_or_replaced_while_the_server_runs_is_told_and_takes_nothing_wit
     let said = holdfast(&["check"], &data).expect_success("a check");
     assert!(said.contains("authority: ok") && said.contains("in use by the server that runs"), "{said}");
     server.stop();
+    nothing();
 }
 
 #[test]
