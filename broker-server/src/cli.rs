@@ -52,7 +52,8 @@ pub enum Command {
         command: Tls,
     },
     /// Check the configuration and look through the data file, also while the server runs; changes nothing. Exit status: 0
-    /// all is well, 3 there is no data yet, 1 something is wrong, 2 wrong usage
+    /// nothing is damaged or missing, also of a server that stands still because another one has its place (which is said, in a
+    /// line "place"), 3 there is no data yet, 1 something is wrong, 2 wrong usage
     Check(Settings),
     /// Print the version
     Version,
@@ -207,11 +208,19 @@ pub struct Restore {
     #[arg(value_name = "FILE")]
     pub archive: PathBuf,
     /// Where the server is to be: a folder that is empty or not there
-    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["check", "rehearse"])]
     pub data_dir: Option<PathBuf>,
     /// Only look through the archive, and say what it is of
     #[arg(long, conflicts_with_all = ["data_dir", "long_ago", "incarnation_after"])]
     pub check: bool,
+    /// Only rehearse: make a server of the archive in a folder that is removed again, open all of it, and say what it holds. It
+    /// does not run, and no agent is contacted
+    #[arg(long, conflicts_with_all = ["check", "data_dir", "long_ago", "incarnation_after"])]
+    pub rehearse: bool,
+    /// Where the folder of a rehearsal is made; the server's secrets are in it meanwhile, for you alone [default: the system's
+    /// folder for temporary files]
+    #[arg(long, value_name = "DIR", requires = "rehearse")]
+    pub scratch: Option<PathBuf>,
     /// Read the passphrase from the first line of this file [default: asked for on the terminal, or read from standard
     /// input]
     #[arg(long, value_name = "FILE")]
@@ -425,6 +434,12 @@ mod tests {
             );
         }
         assert!(Cli::try_parse_from(["holdfast-server", "restore", "a.age", "--check"]).is_ok());
+        let rehearses = |more: &[&str]| {
+            let words = ["holdfast-server", "restore", "a.age", "--rehearse"];
+            Cli::try_parse_from(words.iter().chain(more)).is_ok()
+        };
+        assert!(rehearses(&[]) && rehearses(&["--scratch=there", "--json"]));
+        assert!(!rehearses(&["--data-dir=new"]) && !rehearses(&["--check"]));
         let why = parsed(MOST_INCARNATION + 1).unwrap_err().to_string();
         assert!(why.contains("253402300799999999"), "{why}");
         let mut command = Cli::command();

@@ -1,9 +1,14 @@
 //! The command `restore`.
 
-use crate::{cli, clock, out, passphrase};
+use crate::{
+    cli, clock,
+    config::{Layer, Layers},
+    data, out, passphrase, platform,
+};
 use anyhow::Context;
 use fleet::{
-    About, ArchiveError, ArchiveOpener, Contents, Driver, RestoreAs, Restored, look_through, record::Secret,
+    About, ArchiveError, ArchiveOpener, Contents, Driver, Holds, Rehearsal, RestoreAs, Restored,
+    look_through, record::Secret,
 };
 use schema::{Incarnation, Timestamp};
 use std::{
@@ -20,6 +25,9 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
     // Before a passphrase is asked for.
     let opened = File::open(archive).with_context(|| archive.display().to_string())?;
     let opener = opener(options)?;
+    if options.rehearse {
+        return rehearse(options, &opener);
+    }
     let Some(data_dir) = &options.data_dir else {
         let found = look_through(BufReader::with_capacity(1 << 20, opened), &opener)?;
         if options.json {
@@ -39,6 +47,77 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
         return Ok(out::line(told)?);
     }
     Ok(out::print(done(data_dir, &restored))?)
+}
+
+/// Makes a server of the archive, looks at it, and removes it.
+fn rehearse(options: &cli::Restore, opener: &ArchiveOpener) -> anyhow::Result<()> {
+    let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
+    let look = |data_dir: &Path| would_start(data_dir).map_err(|why| format!("{why:#}"));
+    let Rehearsal { restored, holds } = fleet::rehearse(&options.archive, opener, &parent, driver, look)?;
+    let about = &restored.about;
+    if options.json {
+        let mut told = facts(about, restored.rows);
+        told["enrolled"] = holds.enrolled.into();
+        told["jobs"] = holds.jobs.into();
+        told["newest_job_at"] = holds.newest_job_at.map(web::rfc3339).into();
+        told["credentials"] = holds.credentials.into();
+        told["unreadable_secrets"] = holds.sealed.into();
+        told["accounts"] = holds.accounts.into();
+        out::line(told)?;
+    } else {
+        out::print(rehearsed(&options.archive, about, restored.rows, &holds))?;
+    }
+    anyhow::ensure!(holds.sealed == 0, "{} secrets of hosts do not open with its master key", holds.sealed);
+    Ok(())
+}
+
+/// Whether a server with this folder and the settings in it would start.
+fn would_start(data_dir: &Path) -> anyhow::Result<()> {
+    let settings = data_dir.join("settings.toml");
+    let layers = Layers {
+        flags: Layer { data_dir: Some(data_dir.to_owned()), ..Layer::default() },
+        file: if settings.exists() { Layer::from_file(&settings)? } else { Layer::default() },
+        hostname: platform::hostname(),
+        ..Layers::default()
+    };
+    data::check(&layers.resolve()?).map(drop)
+}
+
+/// What a rehearsal has found.
+fn rehearsed(archive: &Path, about: &About, rows: u64, holds: &Holds) -> String {
+    let made_at = Timestamp(about.made_at_ms);
+    let hours = clock::now().ms_since(made_at) / 3_600_000;
+    let age = match hours {
+        0..48 => format!("{hours} hours ago"),
+        _ => format!("{} days ago", hours / 24),
+    };
+    let newest =
+        holds.newest_job_at.map(|at| format!(", the newest of {}", web::rfc3339(at))).unwrap_or_default();
+    let opens = match holds.sealed {
+        0 => "each secret of a host opens".to_owned(),
+        some => format!("{some} secrets of hosts do not open"),
+    };
+    let addresses: Vec<&str> = about.addresses().collect();
+    let addresses =
+        if addresses.is_empty() { "it is not known what".to_owned() } else { addresses.join(", ") };
+    format!(
+        "{}: a server was made of it and would start; it was removed again, and no agent was contacted\n    \
+         as of: {}, {age} by this machine's clock\n    \
+         hosts: {}, {} of them enrolled\n    \
+         jobs: {}{newest}\n    \
+         credentials: {}; {opens}\n    \
+         accounts: {}\n    \
+         rows: {rows}\n    \
+         agents dial: {addresses}\n",
+        archive.display(),
+        web::rfc3339(made_at),
+        holds.hosts,
+        holds.enrolled,
+        holds.jobs,
+        holds.credentials,
+        holds.accounts,
+    )
 }
 
 /// What an archive is of, for programs.

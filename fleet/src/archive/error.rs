@@ -105,6 +105,9 @@ pub enum ArchiveError {
         /// How old it is.
         days: u64,
     },
+    /// The server that a rehearsal has made of it would not start.
+    #[error("a server that is made of this archive would not start: {0}")]
+    Rehearsal(String),
     /// Where the server is to be restored, something is.
     #[error("{} is not empty: a server is restored into a folder that is empty or not there", .0.display())]
     NotEmpty(PathBuf),

@@ -85,6 +85,11 @@ fn beyond(kept: &[Kept], keep: usize, now: Timestamp) -> Vec<&Kept> {
     goes
 }
 
+/// What came of a file or a folder.
+pub(super) fn failed_at(path: &Path) -> impl FnOnce(io::Error) -> ArchiveError + '_ {
+    |why| ArchiveError::File { path: path.to_owned(), why }
+}
+
 /// Opens what was written, and reads it to its end.
 pub(super) fn check(draft: &Draft, opener: &ArchiveOpener) -> Result<Contents, ArchiveError> {
     let written = draft.read_again().map_err(ArchiveError::Read)?;
@@ -92,22 +97,18 @@ pub(super) fn check(draft: &Draft, opener: &ArchiveOpener) -> Result<Contents, A
 }
 
 impl ArchiveFolder {
-    fn failed<'a>(path: &'a Path) -> impl FnOnce(io::Error) -> ArchiveError + 'a {
-        |why| ArchiveError::File { path: path.to_owned(), why }
-    }
-
     fn be_there(&self) -> Result<(), ArchiveError> {
         if !self.makes && !self.path.exists() {
             let why = "it is not there: mount its disk, or make the folder";
-            return Err(Self::failed(&self.path)(io::Error::new(ErrorKind::NotFound, why)));
+            return Err(failed_at(&self.path)(io::Error::new(ErrorKind::NotFound, why)));
         }
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-        made.map_err(Self::failed(&self.path))
+        made.map_err(failed_at(&self.path))
     }
 
     /// The archives in it, newest first; none when the folder is not there.
     pub fn list(&self) -> Result<Vec<Kept>, ArchiveError> {
-        let failed = || Self::failed(&self.path);
+        let failed = || failed_at(&self.path);
         let entries = match fs::read_dir(&self.path) {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(failed())?,
@@ -136,7 +137,7 @@ impl ArchiveFolder {
         let path = self.path.join(name);
         match File::open(&path) {
             Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-            opened => Ok(Some((opened.map_err(Self::failed(&path))?, kept))),
+            opened => Ok(Some((opened.map_err(failed_at(&path))?, kept))),
         }
     }
 
@@ -159,10 +160,10 @@ impl ArchiveFolder {
         self.be_there()?;
         remove_drafts(&self.path, archiving.made_at(), |target, _, _| target == ASIDE)?;
         let path = self.path.join(ASIDE);
-        let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
-        let file = draft.read_again().map_err(Self::failed(&path))?;
+        let draft = Draft::begin(&path, true).map_err(failed_at(&path))?;
+        let file = draft.read_again().map_err(failed_at(&path))?;
         archiving.write(key, BufWriter::with_capacity(1 << 20, &draft))?;
-        let bytes = file.metadata().map_err(Self::failed(&path))?.len();
+        let bytes = file.metadata().map_err(failed_at(&path))?.len();
         Ok(MadeAside { file, bytes })
     }
 
@@ -174,18 +175,18 @@ impl ArchiveFolder {
         self.remove_drafts(at)?;
         let name = archive_name(at);
         let path = self.path.join(&name);
-        let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
+        let draft = Draft::begin(&path, true).map_err(failed_at(&path))?;
         let (key, opener) = with_opener(key);
         let rows = archiving.write(&key, BufWriter::with_capacity(1 << 20, &draft))?;
         let found = check(&draft, &opener)?;
         if (found.rows, found.about.made_at_ms) != (rows, at.0) {
             return Err(ArchiveError::damaged("what was read back is not what was written"));
         }
-        draft.publish().map_err(Self::failed(&path))?;
-        let bytes = fs::metadata(&path).map_err(Self::failed(&path))?.len();
+        draft.publish().map_err(failed_at(&path))?;
+        let bytes = fs::metadata(&path).map_err(failed_at(&path))?.len();
         for old in beyond(&self.list()?, self.keep, at) {
             let path = self.path.join(&old.name);
-            fs::remove_file(&path).map_err(Self::failed(&path))?;
+            fs::remove_file(&path).map_err(failed_at(&path))?;
         }
         Ok(Kept { name, at, bytes })
     }
@@ -214,7 +215,7 @@ fn remove_drafts(
 ) -> Result<Vec<String>, ArchiveError> {
     let entries = match fs::read_dir(folder) {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(ArchiveFolder::failed(folder))?,
+        entries => entries.map_err(failed_at(folder))?,
     };
     let mut removed = Vec::new();
     for entry in entries.flatten() {
@@ -231,7 +232,7 @@ fn remove_drafts(
             // Somebody else has removed it, or it has got its name meanwhile.
             Err(why) if why.kind() == ErrorKind::NotFound => {}
             gone => {
-                gone.map_err(ArchiveFolder::failed(&path))?;
+                gone.map_err(failed_at(&path))?;
                 removed.push(name);
             }
         }
@@ -240,7 +241,7 @@ fn remove_drafts(
 }
 
 /// Whether no other process of this machine has this number; `false` where that can't be told.
-fn is_gone(process: u32) -> bool {
+pub(super) fn is_gone(process: u32) -> bool {
     let own = std::process::id();
     let processes = Path::new("/proc");
     process == own

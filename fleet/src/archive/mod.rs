@@ -31,6 +31,7 @@ mod keeper;
 mod key;
 pub(crate) mod own_key;
 mod read;
+mod rehearse;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use key::{
 };
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
+pub use rehearse::{Holds, Rehearsal, rehearse};
 pub use restore::{
     GoodArchive, Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as,
 };

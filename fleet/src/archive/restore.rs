@@ -3,6 +3,7 @@
 use super::about::About;
 use super::block;
 use super::error::{ARCHIVE_PARTS, ArchiveError};
+use super::folder::failed_at;
 use super::key::ArchiveOpener;
 use super::read::{Contents, Visit, walk};
 use crate::access_row::fingerprint;
@@ -158,10 +159,6 @@ fn restore_into(
         remove(&mark)?;
     }
     written
-}
-
-fn failed_at(path: &Path) -> impl FnOnce(io::Error) -> ArchiveError + '_ {
-    |why| ArchiveError::File { path: path.to_owned(), why }
 }
 
 /// Whether a server may be restored there: nothing is in it, or what a restore has left that did not end.

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use schema::{HostId, Slot, Timestamp};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -267,6 +268,45 @@ async fn a_restore_that_was_torn_does_not_serve_and_the_next_one_begins_anew() {
     fs::write(full.join("master.key"), "mine").unwrap();
     assert!(matches!(restore(&archive, &opener, &full, driver()), Err(ArchiveError::NotEmpty(_))));
     assert_eq!(fs::read(full.join("master.key")).unwrap(), b"mine");
+}
+
+/// What a rehearsal makes is gone when it ends, however it ends; also what one has left that was killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_opens_and_counts_all_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, opener) = quick(folder.path()).await;
+    let archive = folder.path().join("archive.age");
+    fs::write(&archive, &bytes).unwrap();
+    let parent = folder.path().join("scratch");
+    let left = parent.join("holdfast-rehearsal.4194399/server");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("master.key"), "a secret").unwrap();
+    let runs = parent.join(format!("holdfast-rehearsal.{}", std::os::unix::process::parent_id()));
+    fs::create_dir(&runs).unwrap();
+    let is_clear = || {
+        let mut names = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().path());
+        names.next() == Some(runs.clone()) && names.next().is_none()
+    };
+    let mut looked = None;
+    let rehearsed = rehearse(&archive, &opener, &parent, driver(), |made| {
+        looked = Some((
+            made.join("master.key").exists(),
+            fs::metadata(made.parent().unwrap()).unwrap().mode() & 0o777,
+        ));
+        Ok(())
+    });
+    let Rehearsal { restored, holds } = rehearsed.unwrap();
+    assert_eq!(looked, Some((true, 0o700)));
+    assert_eq!((restored.about.hosts, holds.hosts, holds.credentials, holds.accounts), (40, 40, 40, 1));
+    assert_eq!((holds.enrolled, holds.jobs, holds.newest_job_at, holds.sealed), (0, 0, None, 0));
+    assert!(is_clear());
+    let refused = rehearse(&archive, &opener, &parent, driver(), |_| Err("no port".to_owned())).unwrap_err();
+    assert!(refused.to_string().ends_with("would not start: no port"), "{refused}");
+    assert!(is_clear());
+    fs::write(&archive, &bytes[..bytes.len() - 9]).unwrap();
+    let refused = rehearse(&archive, &opener, &parent, driver(), |_| panic!("nothing is made"));
+    assert!(matches!(refused, Err(ArchiveError::Damaged(_))));
+    assert!(is_clear());
 }
 
 #[tokio::test(flavor = "multi_thread")]

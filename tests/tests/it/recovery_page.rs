@@ -38,13 +38,14 @@ fn blocks(page: &str) -> Vec<String> {
 }
 
 /// The blocks that there are, by their first words, in their order.
-const BLOCKS: [&str; 15] = [
+const BLOCKS: [&str; 16] = [
     "curl -X PUT",
     "age-keygen",
     "holdfast-server backup --data-dir DIR",
     "holdfast-server backup --data-dir DIR --to",
     "age -d -i key.txt holdfast-archive-….age | tar t",
     "holdfast-server restore holdfast-archive-….age --check",
+    "holdfast-server restore holdfast-archive-….age --rehearse",
     "holdfast-server restore holdfast-archive-….age --data-dir NEWDIR",
     "holdfast-server serve --data-dir DIR --mqtt-public",
     "holdfast-server tls rotate",
@@ -190,12 +191,21 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     world.set("holdfast-archive-….age", own.display());
     let said = world.run(BLOCKS[5], &format!("{PASSPHRASE}\n")).expect_success("a look");
     assert!(said.contains("1 host"), "{said}");
+    let said = world.run(BLOCKS[6], &format!("{PASSPHRASE}\n")).expect_success("a rehearsal");
+    for words in [
+        "no agent was contacted",
+        "hosts: 1, 1 of them enrolled",
+        "credentials: ",
+        "each secret of a host opens",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
 
     // The machine is gone.
     world.scene.server.kill_9();
     let restored = scratch.join("restored");
     world.set("NEWDIR", restored.display());
-    let text = world.next(BLOCKS[6]);
+    let text = world.next(BLOCKS[7]);
     let (restore, serve) = text.split_once('\n').expect("two commands");
     let said = run_reading(restore, world.shell(restore), &format!("{PASSPHRASE}\n"), LONG);
     let said = said.expect_success("a restore");
@@ -209,10 +219,10 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     let mqtt = world.scene.server.mqtt;
     world.set("new.example:8883", mqtt);
     world.set("old.example:8883", format!("localhost:{}", mqtt.port()));
-    let text = world.next(BLOCKS[7]);
+    let text = world.next(BLOCKS[8]);
     let mut server = world.serving(&text, &restored);
     world.scene.server.api.wait_online(&host, true, LONG);
-    let text = world.next(BLOCKS[8]);
+    let text = world.next(BLOCKS[9]);
     let steps: Vec<&str> = text.lines().collect();
     let step = |line: &str| run_reading(line, world.shell(line), "", LONG);
     let both_are_trusted = || {
@@ -238,7 +248,7 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     assert!(server.terminate().success());
 
     // The data file is damaged.
-    let _ = world.run(BLOCKS[9], "").expect_success("a check");
+    let _ = world.run(BLOCKS[10], "").expect_success("a check");
     let file = restored.join("holdfast.redb");
     let mut bytes = fs::read(&file).expect("the data file");
     let name = b"server.restored";
@@ -247,14 +257,14 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     fs::write(&file, &bytes).expect("a damaged data file");
     let salvaged = scratch.join("salvaged");
     world.set("NEWDIR", salvaged.display());
-    let ended = world.run(BLOCKS[10], "");
+    let ended = world.run(BLOCKS[11], "");
     assert!(matches!(ended.status.code(), Some(0 | 1)), "{}", ended.output);
     assert!(
         ended.output.contains("    audit: ") && ended.output.contains("incarnation "),
         "{}",
         ended.output
     );
-    let text = world.next(BLOCKS[11]);
+    let text = world.next(BLOCKS[12]);
     let mut server = world.serving(&text, &salvaged);
     world.scene.server.api.wait_online(&host, true, LONG);
     assert!(server.terminate().success());
@@ -265,20 +275,20 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     let pieces = ["master.key", "tls/ca.pem", "tls/ca.key"].map(|name| salvaged.join(name));
     let before = pieces.clone().map(|path| fs::read(path).expect("a piece"));
     pieces.iter().for_each(|path| fs::remove_file(path).expect("a piece that goes"));
-    let _ = world.run(BLOCKS[12], "").expect_success("the pieces are taken out");
+    let _ = world.run(BLOCKS[13], "").expect_success("the pieces are taken out");
     assert!(pieces.map(|path| fs::read(path).expect("a piece again")) == before);
     let mut server = world.serving(&text, &salvaged);
     world.scene.server.api.wait_online(&host, true, LONG);
     assert!(server.terminate().success());
     fs::remove_dir_all(salvaged.join("tls")).expect("the authority goes");
-    let said = world.run(BLOCKS[13], "").expect_success("another authority is accepted");
+    let said = world.run(BLOCKS[14], "").expect_success("another authority is accepted");
     assert!(said.contains("enrol every host again"), "{said}");
     let mut server = world.serving(&text, &salvaged);
     assert!(server.terminate().success());
 
     // A password is forgotten.
     world.set("NAME", "ada");
-    let said = world.run(BLOCKS[14], "").expect_success("another password");
+    let said = world.run(BLOCKS[15], "").expect_success("another password");
     assert!(said.trim().len() > 16, "{said}");
 
     // A standby follows, and takes its place.
