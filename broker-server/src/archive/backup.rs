@@ -3,7 +3,7 @@
 //! Whoever may read the data folder may make an archive: it holds nothing else. A server that runs is asked at its control
 //! socket, and sends the file in pieces, encrypted already.
 
-use super::parts::parts;
+use super::parts;
 use crate::{
     cli, clock,
     config::{Config, Source},
@@ -13,7 +13,8 @@ use crate::{
 };
 use anyhow::Context;
 use fleet::{
-    ArchiveKey, ArchiveOpener, Contents, Draft, DrawnIdentity, archive_name, check_recipient, look_through,
+    ArchiveKey, ArchiveOpener, Beside, Contents, Draft, DrawnIdentity, archive_name, check_recipient,
+    look_through,
 };
 use schema::Timestamp;
 use std::{
@@ -91,8 +92,9 @@ fn alone(
     key: &ArchiveKey,
     fleet: &fleet::Fleet,
 ) -> anyhow::Result<(PathBuf, Draft)> {
-    let parts = parts(&with_addresses(config, fleet)?).map_err(anyhow::Error::msg)?;
-    let archiving = fleet.begin_archive(parts, env!("CARGO_PKG_VERSION"))?;
+    let Beside { parts, lacks } =
+        parts::beside(&with_addresses(config, fleet)?).map_err(anyhow::Error::msg)?;
+    let archiving = fleet.begin_archive(parts, env!("CARGO_PKG_VERSION"))?.lacking(lacks);
     let path = path_of(to, archiving.made_at());
     let draft = new_file::begin(&path, options.force)?;
     archiving.write(key, BufWriter::with_capacity(1 << 20, &draft))?;

@@ -18,7 +18,6 @@ use crate::{
     tasks::Beat,
 };
 use fleet::{ArchiveFolder, Archives, By, Fleet, Found, NoArchive};
-use parts::parts;
 use std::{sync::Arc, time::Duration};
 
 /// The data file is looked through before an archive of the night, unless that was done within this time.
@@ -36,8 +35,8 @@ pub(crate) fn of_server(config: &Config, fleet: &Fleet, own_pieces: &Arc<OwnPiec
     let (config, own_pieces) = (config.clone(), Arc::clone(own_pieces));
     let parts = move || {
         // Pieces that the next start would refuse are worth nothing in an archive.
-        own_pieces.check().map_err(|why| format!("{why:#}"))?;
-        parts(&config)
+        own_pieces.check_own().map_err(|why| format!("{why:#}"))?;
+        parts::beside(&config)
     };
     Archives::new(fleet.clone(), folder, Arc::new(parts), env!("CARGO_PKG_VERSION"))
 }

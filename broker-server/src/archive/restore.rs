@@ -130,6 +130,7 @@ pub(super) fn facts(about: &About, rows: u64) -> serde_json::Value {
         "addresses": about.addresses().collect::<Vec<_>>(),
         "server_version": about.server_version,
         "data_format": about.data_format,
+        "lacks": about.lacks,
     })
 }
 
@@ -166,8 +167,9 @@ pub(super) fn in_words(path: &Path, found: &Contents) -> String {
     } else {
         format!("of {}", addresses.join(","))
     };
+    let lacks: String = about.lacks.iter().map(|what| format!("\nit goes without {what}")).collect();
     format!(
-        "{}: the server {of} as of {} ({}, {} of the data file{before}; holdfast-server {})",
+        "{}: the server {of} as of {} ({}, {} of the data file{before}; holdfast-server {}){lacks}",
         path.display(),
         web::rfc3339(Timestamp(about.made_at_ms)),
         many(about.hosts, "host"),
@@ -219,6 +221,9 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
             "Certificates that were brought, and their keys, are in {folder}/brought, and are used from there unless others are \
              named.\n"
         ));
+    }
+    for lacks in &about.lacks {
+        text.push_str(&format!("The archive goes without {lacks}. Bring it again before others need it.\n"));
     }
     if let Some(successor) = &restored.succession {
         text.push_str(&warning(successor.incarnation));

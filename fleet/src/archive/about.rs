@@ -23,6 +23,9 @@ pub struct About {
     pub hosts: u64,
     /// What its agents dialled: `host:port`, several with commas between them.
     pub mqtt_address: String,
+    /// What it goes without, in words: certificates that were brought and could not be read or used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
 }
 
 impl About {

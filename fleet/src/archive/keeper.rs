@@ -4,7 +4,7 @@ use super::error::ArchiveError;
 use super::folder::{ArchiveFolder, Kept, MadeAside};
 use super::key::ArchiveKey;
 use super::own_key::ArchiveKeyFacts;
-use super::write::{ArchivePart, Archiving};
+use super::write::{Archiving, Beside};
 use crate::access_row::trusted;
 use crate::fleet::Fleet;
 use crate::record::{Actor, AuditAction};
@@ -26,7 +26,7 @@ const AGAIN_AFTER_MS: u64 = 3_600_000;
 const LATE_AFTER_MS: u64 = 2 * 86_400_000;
 
 /// What the server is beside its data file, or why that can't be had.
-pub type Parts = Arc<dyn Fn() -> Result<Vec<ArchivePart>, String> + Send + Sync>;
+pub type Parts = Arc<dyn Fn() -> Result<Beside, String> + Send + Sync>;
 
 /// Makes the archives of a server, one at a time.
 pub struct Archives {
@@ -46,6 +46,7 @@ struct State {
     is_made_aside: bool,
     kept: Vec<Kept>,
     failed: Option<(Timestamp, String)>,
+    lacks: Vec<String>,
 }
 
 /// How the archives of a server stand.
@@ -57,6 +58,8 @@ pub struct ArchiveStatus {
     pub kept: Vec<Kept>,
     /// When the last try failed, and why; `None` = it did not.
     pub failed: Option<(Timestamp, String)>,
+    /// What the last one that this process has begun goes without, in words.
+    pub lacks: Vec<String>,
     /// Whether one is being made.
     pub is_busy: bool,
     /// How that is to be seen.
@@ -195,6 +198,7 @@ impl Archives {
             key,
             kept: state.kept.clone(),
             failed: state.failed.clone(),
+            lacks: state.lacks.clone(),
             is_busy: state.is_busy,
             state: judged,
             folder: self.folder.path.display().to_string(),
@@ -283,11 +287,12 @@ impl Archives {
     }
 
     fn begin_at(&self, moment: Option<Moment>) -> Result<Archiving, Failure> {
-        let parts = (self.parts)().map_err(Failure::Parts)?;
-        Ok(match moment {
+        let Beside { parts, lacks } = self.beside().map_err(Failure::Parts)?;
+        let begun = match moment {
             Some(moment) => self.fleet.begin_archive_aside(moment, parts, self.version)?,
             None => self.fleet.begin_archive(parts, self.version)?,
-        })
+        };
+        Ok(begun.lacking(lacks))
     }
 
     /// Where one is.
@@ -298,8 +303,19 @@ impl Archives {
 
     /// Begins one that is not kept in the folder: whoever asks takes it. Reads files, and blocks.
     pub fn begin(&self) -> Result<Archiving, NoArchive> {
-        let parts = (self.parts)().map_err(NoArchive::Failed)?;
-        self.fleet.begin_archive(parts, self.version).map_err(|error| NoArchive::Failed(error.to_string()))
+        let Beside { parts, lacks } = self.beside().map_err(NoArchive::Failed)?;
+        let begun = self.fleet.begin_archive(parts, self.version);
+        Ok(begun.map_err(|error| NoArchive::Failed(error.to_string()))?.lacking(lacks))
+    }
+
+    /// What the server is beside its data file, and tells once what that lacks.
+    fn beside(&self) -> Result<Beside, String> {
+        let beside = (self.parts)()?;
+        let before = std::mem::replace(&mut self.state().lacks, beside.lacks.clone());
+        for lacks in beside.lacks.iter().filter(|what| !before.contains(what)) {
+            tracing::error!(lacks, "archives of the server go without this");
+        }
+        Ok(beside)
     }
 
     /// Opens one by its name, to be sent; `None` = there is none of that name. Blocks.

@@ -51,4 +51,4 @@ pub use restore::{
     GoodArchive, Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as,
 };
 pub(crate) use restore::{clear, is_free, put_file, sync_folder};
-pub use write::{ArchivePart, Archiving};
+pub use write::{ArchivePart, Archiving, Beside};

@@ -270,6 +270,29 @@ async fn a_restore_that_was_torn_does_not_serve_and_the_next_one_begins_anew() {
     assert_eq!(fs::read(full.join("master.key")).unwrap(), b"mine");
 }
 
+/// What can be brought again holds up no archive: it is told in the archive, and where archives are shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_archive_goes_without_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = server(&folder.path().join("data")).await;
+    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9, makes: true };
+    let lacks =
+        Arc::new(std::sync::Mutex::new(vec!["the certificate of the pages: it is not there".to_owned()]));
+    let told = Arc::clone(&lacks);
+    let of = move || Ok(Beside { parts: parts(), lacks: told.lock().unwrap().clone() });
+    let archives = Arc::new(Archives::new(fleet.clone(), kept.clone(), Arc::new(of), "0.0.1"));
+    let drawn = DrawnIdentity::draw();
+    archives.set_key(ArchiveKey::Recipients(vec![drawn.recipient()]), By::system()).await.unwrap();
+    let opener = ArchiveOpener::Drawn(drawn);
+    for expected in [1, 0] {
+        let made = archives.make(By::system()).await.unwrap();
+        let found = look_through(kept.open(&made.name).unwrap().unwrap().0, &opener).unwrap();
+        assert_eq!((found.about.lacks.len(), archives.status().unwrap().lacks.len()), (expected, expected));
+        lacks.lock().unwrap().clear();
+    }
+    fleet.shutdown().await;
+}
+
 /// What a rehearsal makes is gone when it ends, however it ends; also what one has left that was killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rehearsal_opens_and_counts_all_and_leaves_nothing() {
@@ -429,7 +452,12 @@ async fn an_authority_that_no_archive_has_makes_one_due() {
     let driver = Driver { now: Arc::new(move || Timestamp(hands.load(Ordering::Relaxed))), ..driver() };
     let fleet = Fleet::in_memory(Settings::for_tests(), driver).unwrap();
     let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9, makes: true };
-    let archives = Arc::new(Archives::new(fleet.clone(), kept, Arc::new(|| Ok(parts())), "0.0.1"));
+    let archives = Arc::new(Archives::new(
+        fleet.clone(),
+        kept,
+        Arc::new(|| Ok(Beside { parts: parts(), ..Beside::default() })),
+        "0.0.1",
+    ));
     let recipient = DrawnIdentity::draw().recipient();
     archives.set_key(ArchiveKey::Recipients(vec![recipient]), By::system()).await.unwrap();
     let tick = || clock.fetch_add(2_000, Ordering::Relaxed);

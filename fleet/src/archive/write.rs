@@ -24,6 +24,15 @@ pub struct ArchivePart {
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
+/// What a server is beside its data file and its master key.
+#[derive(Default)]
+pub struct Beside {
+    /// The files.
+    pub parts: Vec<ArchivePart>,
+    /// What could not be had, and an archive goes without, in words.
+    pub lacks: Vec<String>,
+}
+
 /// An archive that is about to be written: what the server is at this instant.
 pub struct Archiving {
     view: ReadView,
@@ -78,6 +87,7 @@ impl Fleet {
             incarnation: incarnation::read(&view)?.0,
             hosts: view.keys(&HOSTS, &Span::ALL, usize::MAX)?.len() as u64,
             mqtt_address: access_row::text(&access_row::given(&view)?),
+            lacks: Vec::new(),
         };
         let mut all = vec![ArchivePart { name: "master.key", bytes: context.master.text() }];
         all.extend(parts);
@@ -86,6 +96,13 @@ impl Fleet {
 }
 
 impl Archiving {
+    /// It says of itself that it goes without these.
+    #[must_use]
+    pub fn lacking(mut self, lacks: Vec<String>) -> Self {
+        self.about.lacks = lacks;
+        self
+    }
+
     /// The instant whose state it holds.
     #[must_use]
     pub const fn made_at(&self) -> Timestamp {

@@ -150,6 +150,41 @@ fn a_given_certificate_is_used_and_read_again_without_a_restart() {
     assert!(served.process.ended().is_none());
 }
 
+/// It can be brought again: an archive without it is better than none, and says so.
+#[test]
+fn an_archive_is_made_also_where_the_certificate_of_the_pages_is_gone() {
+    let scratch = Scratch::new();
+    let (certificate_file, key_file) = certificate(scratch.path(), "pages");
+    let more = [
+        format!("--http-tls-certificate={}", certificate_file.display()),
+        format!("--http-tls-key={}", key_file.display()),
+    ];
+    let mut served = serve(&scratch, &more);
+    let words = scratch.path().join("words");
+    fs::write(&words, "five words in a row").expect("the passphrase");
+    let holdfast = |line: &[&str]| {
+        let mut command = Command::new(tools::program("holdfast-server"));
+        command.args(line).arg("--passphrase-file").arg(&words);
+        run("holdfast-server", command, SOON).expect_success(line[0])
+    };
+    let data = served.data_dir.display().to_string();
+    for is_there in [true, false] {
+        if !is_there {
+            fs::remove_file(&key_file).expect("the key is gone");
+        }
+        let archive = scratch.path().join(format!("{is_there}.age")).display().to_string();
+        let said = holdfast(&["backup", "--data-dir", &data, "--to", &archive]);
+        let lacks = "it goes without the certificate and key of the pages (--http-tls-certificate)";
+        assert_eq!(said.contains(lacks), !is_there, "{said}");
+        // A server that is made of it starts.
+        let scratch = scratch.path().display().to_string();
+        let said = holdfast(&["restore", &archive, "--rehearse", "--scratch", &scratch]);
+        assert!(said.contains("would start"), "{said}");
+    }
+    assert!(served.process.log().text().contains("archives of the server go without this"));
+    served.process.kill_9();
+}
+
 #[test]
 fn pages_in_clear_for_everybody_are_refused_with_words() {
     let scratch = Scratch::new();

@@ -47,7 +47,19 @@ pub(crate) fn archives(now: Timestamp, status: &ArchiveStatus, standbys: &[Stand
         }
         (ArchiveState::Late, None) => ("warning", "None", format!("None could be made so far.{}", failed())),
     };
-    ArchivesWords { state, short, sentence }
+    if status.lacks.is_empty() {
+        return ArchivesWords { state, short, sentence };
+    }
+    let (state, short) =
+        if status.state == ArchiveState::Ok { ("warning", "Lack something") } else { (state, short) };
+    let lacks: String =
+        status.lacks.iter().map(|what| format!(" They go without {}", with_end(what))).collect();
+    ArchivesWords { state, short, sentence: sentence + &lacks }
+}
+
+/// Words that stand in the middle of a sentence, with its end.
+fn with_end(words: &str) -> String {
+    format!("{}.", words.trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -77,6 +89,7 @@ mod tests {
                 key: None,
                 kept: kept.into_iter().collect(),
                 failed: failed.then(|| (before(1), "the disk is full".to_owned())),
+                lacks: Vec::new(),
                 is_busy: false,
                 state,
                 folder: "/srv".to_owned(),
@@ -100,5 +113,17 @@ mod tests {
             said(ArchiveState::Late, None, true),
         ];
         insta::assert_snapshot!("archives", text.join("\n"));
+        let lacks = ArchiveStatus {
+            key: None,
+            kept: vec![Kept { name: "x.age".into(), at: before(1), bytes: 2_000_000 }],
+            failed: None,
+            lacks: vec!["the certificate of the pages: it is not there".to_owned()],
+            is_busy: false,
+            state: ArchiveState::Ok,
+            folder: "/srv".to_owned(),
+        };
+        let said = archives(now, &lacks, &[]);
+        assert_eq!((said.state, said.short), ("warning", "Lack something"));
+        assert!(said.sentence.ends_with(". They go without the certificate of the pages: it is not there."));
     }
 }

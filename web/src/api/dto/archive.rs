@@ -47,6 +47,8 @@ pub(crate) struct ArchivesOut {
     failed_at: Option<String>,
     /// Why, in words.
     failed: Option<String>,
+    /// What the newest ones go without, in words: certificates that were brought and could not be read or used.
+    lacks: Vec<String>,
     /// Where they are, on the server.
     folder: String,
     /// Those that there are, newest first.
@@ -80,6 +82,7 @@ impl From<ArchiveStatus> for ArchivesOut {
             busy: status.is_busy,
             failed_at: failed_at.map(rfc3339),
             failed,
+            lacks: status.lacks,
             folder: status.folder,
             archives: status.kept.into_iter().map(ArchiveOut::from).collect(),
         }
