@@ -122,6 +122,32 @@ mod tests {
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
+    /// With a name that leads elsewhere, or to what is no file, nothing is done there.
+    #[test]
+    fn only_a_regular_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("mine"), "mine").unwrap();
+        std::os::unix::fs::symlink(path("mine"), path("link")).unwrap();
+        std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        let mut before = names(folder.path());
+        before.sort();
+        for name in ["link", "dangling", "folder", "socket"] {
+            for replaces in [false, true] {
+                let refused = Draft::begin(&path(name), replaces).unwrap_err().to_string();
+                assert_eq!(refused, "what is there is no regular file", "{name}");
+            }
+        }
+        let mut after = names(folder.path());
+        after.sort();
+        assert_eq!(after, before);
+        assert_eq!(fs::read(path("mine")).unwrap(), b"mine");
+        Draft::begin(&path("mine"), true).unwrap().publish().unwrap();
+        assert_eq!(fs::read(path("mine")).unwrap(), b"");
+    }
+
     #[test]
     fn nothing_is_replaced_unless_that_is_wanted() {
         let folder = tempfile::tempdir().unwrap();

@@ -80,7 +80,7 @@ pub fn salvage(from: &Pieces, data_dir: &Path, driver: Driver) -> Result<Salvage
     }
     let master = MasterKey::read(&from.key_path(), from.key_file.is_some())?;
     let parts = parts(from)?;
-    if data_dir.starts_with(&from.data_dir) {
+    if is_within(data_dir, &from.data_dir) {
         return Err(SalvageError::Inside(data_dir.to_owned()));
     }
     if is_in_use(&file) {
@@ -101,6 +101,14 @@ pub fn salvage(from: &Pieces, data_dir: &Path, driver: Driver) -> Result<Salvage
         remove(&mark)?;
     }
     written
+}
+
+/// Whether a path, which need not be there, leads into a folder, by whatever way it is written.
+fn is_within(path: &Path, folder: &Path) -> bool {
+    let Ok(folder) = fs::canonicalize(folder) else { return path.starts_with(folder) };
+    let Ok(path) = std::path::absolute(path) else { return false };
+    let there = path.ancestors().find_map(|ancestor| fs::canonicalize(ancestor).ok());
+    there.is_some_and(|there| there.starts_with(&folder))
 }
 
 type Part = (&'static str, Zeroizing<Vec<u8>>);

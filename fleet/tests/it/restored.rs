@@ -1,10 +1,10 @@
 //! A server that was made of an archive, and hosts that have gone on without it.
 
 use crate::support::{Agent, Got, World, by, finished, saved};
-use fleet::record::{AuditAction, JobState, JobWhat, TokenMachine};
+use fleet::record::{AuditAction, JobState, JobWhat, Predecessor, TokenMachine};
 use fleet::{
-    ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, NoLogin, Page, RestoreAs,
-    Settings,
+    ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, NoLogin, Page, Pieces,
+    Promotion, RestoreAs, Settings,
 };
 use schema::{
     CommandSeq, GroupKey, HeldJob, HeldPhase, Incarnation, InstallationId, JobId, JobKind, Outcome,
@@ -444,6 +444,36 @@ async fn two_restores_of_one_moment_are_two_incarnations() {
         numbers.insert(restored.incarnation);
     }
     assert_eq!(numbers.len(), 3, "{numbers:?}");
+}
+
+/// Agents of the server that has its place would leave that one: whoever makes it anew has to hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_makes_a_server_anew_that_stood_still_hears_who_has_its_place() {
+    let world = World::new();
+    let (folder, fleet) = begun(&world);
+    let first = archive(&fleet);
+    let (file, place) = (first.folder.path().join("archive.age"), first.folder.path().join("promoted"));
+    let promotion = Promotion {
+        predecessor: Predecessor { url: "http://127.0.0.1:1".to_owned(), authority: None, plain: true },
+        recipient: "age1x".to_owned(),
+    };
+    let as_now = (world.driver(), RestoreAs::default());
+    let promoted = fleet::promote(&file, &first.opener, &place, as_now, &promotion).unwrap();
+    assert_eq!(promoted.succession, None);
+    let successor = Fleet::open(place.as_path(), settings(), world.driver()).unwrap();
+    let (_, sealed) = successor.statement("http://127.0.0.1:2").unwrap().unwrap();
+    fleet.hear_of_successor(&sealed, by()).await.unwrap();
+    let second = archive(&fleet);
+    fleet.shutdown().await;
+    drop(fleet);
+    let by_number = Some(promoted.incarnation);
+    let to = second.folder.path().join("restored");
+    let restored =
+        fleet::restore(&second.folder.path().join("archive.age"), &second.opener, &to, world.driver());
+    assert_eq!(restored.unwrap().succession.map(|it| it.incarnation), by_number);
+    let salvaged =
+        fleet::salvage(&Pieces::from(folder.path()), &second.folder.path().join("salvaged"), world.driver());
+    assert_eq!(salvaged.unwrap().succession.map(|it| it.incarnation), by_number);
 }
 
 /// The instant that an incarnation tells.

@@ -390,6 +390,31 @@ async fn a_server_that_was_salvaged_says_so() {
     fleet.shutdown().await;
 }
 
+/// What would be made there would lie in the folder that is to stay as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_salvaged_into_the_damaged_folder_however_it_is_named() {
+    let original = Original::make().await;
+    let from = original.damaged("from", |_| {});
+    let link = original.folder.path().join("link");
+    std::os::unix::fs::symlink(&from, &link).unwrap();
+    let names = || fs::read_dir(&from).unwrap().count();
+    let before = names();
+    for inside in [
+        from.clone(),
+        from.join("new"),
+        from.join("new/deeper"),
+        link.join("new"),
+        original.folder.path().join("data/../from/new"),
+    ] {
+        let refused = original.salvage(&from, &inside).unwrap_err();
+        assert!(matches!(refused, SalvageError::Inside(_)), "{}: {refused}", inside.display());
+        assert!(refused.to_string().contains("give one beside it"), "{refused}");
+        assert_eq!(names(), before);
+    }
+    // The beginning of its name alone is not it.
+    original.salvage(&from, &original.folder.path().join("from-new")).unwrap();
+}
+
 /// What another program wrote is not damaged: nothing is salvaged of it, and nothing made.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_file_of_another_format_is_not_salvaged() {

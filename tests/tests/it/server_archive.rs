@@ -109,6 +109,17 @@ fn a_server_whose_disk_burned_is_back_from_its_archive_and_so_are_its_agents_by_
     assert!(said.contains("holdfast-archive-20"), "{said}");
     let said = holdfast(&["backup", "--data-dir", &data_word], "").expect_success("one more");
     assert!(said.contains("/backups/holdfast-archive-20"), "{said}");
+    // Each of them has its line in the audit.
+    let lines = |action: &str| {
+        let told = scene.api().get(&format!("/api/audit?action={action}")).expect(200);
+        let told = told["items"].as_array().expect("entries").clone();
+        told.iter().map(|line| line["detail"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let for_it = format!("by the command line, for {recipient}");
+    let downloads = lines("archive.downloaded");
+    assert!(downloads.len() == 2 && downloads.iter().all(|line| line.starts_with(&for_it)), "{downloads:?}");
+    let kept = newest(&data.join("backups")).expect("an archive");
+    assert_eq!(lines("archive.made"), [kept.file_name().expect("a name").to_string_lossy()]);
     // What is in it, by age and tar alone.
     let mut sh = Command::new("sh");
     sh.arg("-ec")

@@ -268,6 +268,19 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     makes_no_kit();
     assert!(old.terminate().success());
     makes_no_kit();
+    // Whoever makes it anew is told whose agents it takes.
+    let (still, anew) = (scene.scratch.path().join("still-archive.age"), scene.scratch.path().join("anew"));
+    let (still, anew) = (still.display().to_string(), anew.display().to_string());
+    let said = holdfast(&["backup", "--data-dir", &burned_word, "--to", &still, "--generate"]);
+    let said = said.expect_success("an archive of it");
+    let drawn = said.lines().find_map(|line| line.strip_prefix("passphrase: ")).expect("a passphrase");
+    let words = scene.scratch.path().join("still-words");
+    fs::write(&words, drawn).expect("the passphrase");
+    let words = words.display().to_string();
+    let said = holdfast(&["restore", &still, "--data-dir", &anew, "--passphrase-file", &words]);
+    assert!(said.expect_success("a restore").contains("WARNING: this server stood still"));
+    let said = holdfast(&["salvage", "--data-dir", &burned_word, "--to", &(anew + "-salvaged")]);
+    assert!(said.expect_success("a salvage").contains("WARNING: this server stood still"));
     let said = holdfast(&check).expect_success("a whole server");
     assert!(said.contains("place: another server has it, incarnation 1"), "{said}");
     scene.server.start_again();
