@@ -509,10 +509,8 @@ fn unlooked(is_own: bool, verdict: &Verdict) -> Verdict {
     } else {
         "Restore from the snapshot before. Or, if you trust who made this one, restore it by hand with restic (the page Restore shows the command)."
     };
-    let message = format!(
-        "Nothing was restored: a folder of the snapshot can't be read. {advice} {}",
-        verdict.message
-    );
+    let message =
+        format!("Nothing was restored: a folder of the snapshot can't be read. {advice} {}", verdict.message);
     Verdict::failed(Class::Damaged, &message)
 }
 
