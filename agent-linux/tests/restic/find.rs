@@ -296,7 +296,7 @@ async fn a_snapshot_that_cannot_be_read_to_its_end_is_named_and_what_is_found_el
         let places: Vec<_> = found(&ran, &ids).into_iter().map(|(.., place)| place).collect();
         assert_eq!(places, [1, 0, 0, 0, 0, 0], "{ran:#?}");
         let message = &ran.end.message;
-        assert!(message.starts_with("Some of the snapshots could not be looked through"), "{message}");
+        assert!(message.starts_with("Not all snapshots could be looked through"), "{message}");
         assert!(message.contains(&ids[1]) && !message.contains(&ids[0]), "{message}");
         assert!(
             ran.log.iter().any(|line| line.contains(&format!("belongs to snapshot {}", ids[1]))),
