@@ -191,7 +191,8 @@ fn pages() -> Vec<&'static str> {
         let files =
             ["/api", "/static", "/metrics", "/healthz", "/readyz", "/ca.pem", "/audit.csv", "/report.csv"];
         // Fragments and downloads are no pages. The set-up page is closed once there is an account; it has its own test.
-        let parts = ["/log", "/row", "/setup/{code}"];
+        // The last one is opened by the key of a message alone.
+        let parts = ["/log", "/row", "/setup/{code}", "/acknowledge/{incident}/{key}"];
         method == "GET"
             && !files.iter().any(|file| path.starts_with(file))
             && !parts.iter().any(|part| path.ends_with(part))
