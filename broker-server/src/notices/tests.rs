@@ -78,7 +78,12 @@ async fn answer(mut stream: TcpStream, received: Received, answers: Arc<Mutex<Ve
         while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
         return;
     }
+    let (answer, stays_open) = match answer.strip_prefix("open: ") {
+        Some(answer) => (answer, true),
+        None => (answer, false),
+    };
     let _ = stream.write_all(answer.as_bytes()).await;
+    while stays_open && stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
 }
 
 struct Scene {
@@ -303,4 +308,16 @@ async fn a_heartbeat_is_sent_while_the_server_is_well_and_not_else() {
     let all = receiver.all();
     assert!(all.len() == 2 && all[1].0.starts_with(&format!("GET {PATH}?a=b HTTP/1.1")), "{all:?}");
     assert_eq!(all[1].1, "");
+}
+
+#[tokio::test]
+async fn an_answer_whose_status_is_there_counts_though_it_never_ends() {
+    let answers =
+        ["open: HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nthanks", "open: HTTP/1.1 200 OK\r\n\r\n"];
+    let receiver = Receiver::start(&answers).await;
+    let scene = Scene::new(&[("hook", receiver.address)]).await;
+    for said in ["thanks", ""] {
+        let delivery = at_once(BASE.to_owned())(scene.fleet.test_message("hook").unwrap()).await;
+        assert_eq!((delivery.sent, delivery.said.as_str()), (Sent::Taken, said));
+    }
 }

@@ -7,12 +7,15 @@ use axum::http::{HeaderName, HeaderValue, Request, Response, Uri, header};
 use data_encoding::HEXLOWER;
 use fleet::Message;
 use fleet::record::{ChannelSecrets, Heartbeat, Secret, SendFault, Webhook};
+use futures_util::StreamExt as _;
 use hyper::body::Incoming;
 use ring::hmac;
 use schema::Timestamp;
 use std::time::Duration;
 
-/// How long a request may take, the connection and the answer included.
+/// How long what it answers is read.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// How long a request may take until its status is there, the connection included.
 const WITHIN: Duration = Duration::from_secs(10);
 /// The longest answer that is read, in bytes.
 const MOST_ANSWER_BYTES: usize = 64 << 10;
@@ -34,8 +37,7 @@ pub(super) async fn send(
     let mut said = String::new();
     for request in requests {
         let (machine, built) = build(&request, secrets, authority, message, now)?;
-        let asked = tokio::time::timeout(WITHIN, ask(&machine, built)).await;
-        said = asked.map_err(|_| Failure::of(SendFault::TooSlow))??;
+        said = ask(&machine, built).await?;
     }
     Ok(said)
 }
@@ -105,8 +107,7 @@ pub(super) async fn beat(beat: &Heartbeat, secrets: &ChannelSecrets) -> Result<S
         .header(header::USER_AGENT, AGENT)
         .body(Body::empty())
         .map_err(|_| bad())?;
-    let asked = tokio::time::timeout(WITHIN, ask(&machine, request)).await;
-    asked.map_err(|_| Failure::of(SendFault::TooSlow))?
+    ask(&machine, request).await
 }
 
 /// By which the other side knows that it is from here, and of when: HMAC-SHA256 of the instant, a point and the body.
@@ -117,7 +118,8 @@ fn signature(key: &Secret, at: &str, body: &str) -> String {
 }
 
 async fn ask(machine: &Machine, request: Request<Body>) -> Result<String, Failure> {
-    let answer = machine.ask(request, WITHIN).await.map_err(|error| match error {
+    let asked = tokio::time::timeout(WITHIN, machine.ask(request, WITHIN)).await;
+    let answer = asked.map_err(|_| Failure::of(SendFault::TooSlow))?.map_err(|error| match error {
         NoAnswer::Unreachable(why) => Failure::said(SendFault::Unreachable, why.to_string()),
         NoAnswer::NotTrusted(doubt) => Failure::said(SendFault::Untrusted, doubt.why),
         NoAnswer::Silent | NoAnswer::TooLate => Failure::of(SendFault::TooSlow),
@@ -125,9 +127,7 @@ async fn ask(machine: &Machine, request: Request<Body>) -> Result<String, Failur
     })?;
     let status = answer.status();
     let retry_after_ms = retry_after_ms(&answer);
-    // What it says counts no more than that it was taken.
-    let body = axum::body::to_bytes(Body::new(answer.into_body()), MOST_ANSWER_BYTES).await;
-    let said = body.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let said = begin_of(Body::new(answer.into_body())).await;
     if status.is_success() {
         return Ok(said);
     }
@@ -136,6 +136,21 @@ async fn ask(machine: &Machine, request: Request<Body>) -> Result<String, Failur
         false => SendFault::Status(status.as_u16()),
     };
     Err(Failure { fault, said, retry_after_ms })
+}
+
+/// The begin of what it says, as far as that comes soon: its status counts, whether it goes on or not.
+async fn begin_of(body: Body) -> String {
+    let (mut stream, mut said) = (body.into_data_stream(), Vec::new());
+    let reading = async {
+        while let Some(Ok(piece)) = stream.next().await {
+            said.extend_from_slice(&piece[..piece.len().min(MOST_ANSWER_BYTES - said.len())]);
+            if said.len() == MOST_ANSWER_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(ANSWER_WITHIN, reading).await;
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// How long it asks to be left alone: in seconds. A date is not heard: which clock it is of is not known.

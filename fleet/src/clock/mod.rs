@@ -22,7 +22,7 @@ use crate::record::TOKEN_LIVES_MS;
 use crate::refused::StoreError;
 use crate::schedule;
 use crate::store::{
-    API_TOKENS, ARRIVALS, CHANNEL_STATES, CHANNELS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS, INCIDENT_ACTS,
+    API_TOKENS, ARRIVALS, CHANNEL_STATES, CHANNELS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS,
     INCIDENT_SUBJECTS, INCIDENTS, JOBS, LAST_RUNS, OPEN_JOBS, OPERATORS, PENDING, PRESENCES, REPOS, Reads,
     SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx, VIEWERS, WAITING_NOTICES,
 };
@@ -46,7 +46,6 @@ pub(crate) fn mend(op: &mut Op<'_, '_>, clock: Clock) -> Result<usize, StoreErro
         + each(tx, &LAST_RUNS, |kept| kept.cap(clock))?
         + each(tx, &INCIDENTS, |incident| incident.cap(clock))?
         + each(tx, &INCIDENT_SUBJECTS, |met| met.cap(clock))?
-        + each(tx, &INCIDENT_ACTS, |at| at.cap(clock))?
         + each(tx, &CHANNELS, |channel| channel.changed_at.cap(clock))?
         + each(tx, &CHANNEL_STATES, |state| state.cap(clock))?
         + each(tx, &WAITING_NOTICES, |waiting| {

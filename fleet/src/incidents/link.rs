@@ -72,7 +72,8 @@ pub(crate) fn check(
     Ok(channel.name)
 }
 
-/// Somebody acts on an incident: what was told of it until now acknowledges nothing any more.
+/// Somebody acts on an incident: what was told of it until now acknowledges nothing any more. When that was stays as it is, also
+/// where the clock was ahead and is mended: the links of that time stand for instants that are still to come.
 pub(crate) fn acted(op: &mut Op<'_, '_>, incident: IncidentId) -> Result<(), StoreError> {
     let now = op.now;
     op.tx.put(&INCIDENT_ACTS, &incident, &now)

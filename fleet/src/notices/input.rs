@@ -11,7 +11,7 @@ use crate::record::{
 };
 use crate::refused::Refused;
 use schema::name;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most addresses of one channel by e-mail.
 const MOST_ADDRESSES: usize = 20;
@@ -180,7 +180,8 @@ fn by_email(
     }
     email.from = address(&email.from, "from")?;
     email.to = email.to.iter().map(|text| address(text, "to")).collect::<Result<_, _>>()?;
-    email.to.dedup();
+    let mut seen = BTreeSet::new();
+    email.to.retain(|to| seen.insert(to.clone()));
     if email.to.is_empty() || email.to.len() > MOST_ADDRESSES {
         return invalid("to", format!("Give one to {MOST_ADDRESSES} addresses."));
     }

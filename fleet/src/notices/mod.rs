@@ -217,23 +217,13 @@ impl Fleet {
                 return Err(Refused::invalid("name", message));
             }
             let (channel, secrets) = input::channel(input.clone(), None)?;
-            let id = ChannelId(all.last().map_or(1, |(last, _)| last.0.saturating_add(1)));
+            let id = new_id(op.facts, &all);
             let detail = format!("{name}: {}", channel.kind());
             let is_first = tells(&channel) && !all.iter().any(|(_, row)| tells(&row.channel));
             put_channel(op, id, (name.clone(), flags), channel, &secrets)?;
             note(op, AuditAction::ChannelCreated, detail)?;
-            if is_first && row::routes(op.tx)?.is_empty() {
-                let route = Route {
-                    name: FIRST_ROUTE.to_owned(),
-                    state: RouteState::WhenTested,
-                    labels: Vec::new(),
-                    least: Severity::Warning,
-                    causes: Vec::new(),
-                    quiet: None,
-                    channels: vec![id],
-                };
-                op.tx.put(&ROUTES, &route.name, &route)?;
-                note(op, AuditAction::RouteCreated, described(&route))?;
+            if is_first {
+                offer_route(op, id)?;
             }
             Ok(())
         })
@@ -427,6 +417,44 @@ impl Fleet {
         }
         Ok(next)
     }
+}
+
+/// A number that none has, and, as it is drawn, none had: what was sent by a channel that is deleted is of no later one.
+fn new_id(facts: &Facts, known: &[(ChannelId, ChannelRow)]) -> ChannelId {
+    loop {
+        let id = ChannelId(u32::from_le_bytes(facts.random()));
+        if known.iter().all(|(other, _)| *other != id) {
+            return id;
+        }
+    }
+}
+
+/// The only channel is offered a route by which it is told everything: where there is none yet, or where the one of before leads
+/// nowhere any more.
+fn offer_route(op: &mut Op<'_, '_>, id: ChannelId) -> Result<(), StoreError> {
+    let known = row::routes(op.tx)?;
+    let left = known.iter().find(|route| route.name == FIRST_ROUTE && route.channels.is_empty());
+    let (route, action) = match left {
+        Some(left) => {
+            let route = Route { state: RouteState::WhenTested, channels: vec![id], ..left.clone() };
+            (route, AuditAction::RouteChanged)
+        }
+        None if known.is_empty() => {
+            let route = Route {
+                name: FIRST_ROUTE.to_owned(),
+                state: RouteState::WhenTested,
+                labels: Vec::new(),
+                least: Severity::Warning,
+                causes: Vec::new(),
+                quiet: None,
+                channels: vec![id],
+            };
+            (route, AuditAction::RouteCreated)
+        }
+        None => return Ok(()),
+    };
+    op.tx.put(&ROUTES, &route.name, &route)?;
+    note(op, action, described(&route))
 }
 
 /// Whether incidents can be told by it.

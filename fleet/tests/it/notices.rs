@@ -9,7 +9,7 @@ use fleet::{
     Acknowledgement, ChannelInput, ChannelView, DATA_FILE, DueMessage, Fleet, IncidentState, Page, Refused,
     RouteInput, Sent, ServerNeed,
 };
-use schema::{IncidentId, InstallationId};
+use schema::{IncidentId, InstallationId, Timestamp};
 
 const MINUTE_MS: u64 = 60_000;
 /// It is used, and its messages have no links.
@@ -425,4 +425,56 @@ async fn a_heartbeat_is_sent_again_and_again_is_no_way_to_tell_of_incidents_and_
     fleet.delete_channel("beat".to_owned(), by()).await.unwrap();
     fleet.beat_answered(first.channel, Sent::Taken).await.unwrap();
     assert!(due().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_deleted_channel_has_sent_is_of_no_later_one_which_is_offered_its_route() {
+    let (world, fleet) = in_memory();
+    let linked = ChannelFlags { acknowledges: true, ..ON };
+    let add = async |name: &str| {
+        fleet.add_channel(name.to_owned(), linked, mail(), by()).await.unwrap();
+        fleet.test_message(name).unwrap().channel
+    };
+    let first = add("mail").await;
+    fleet.channel_tested(first, Sent::Taken, by()).await.unwrap();
+    disk_fills(&fleet, &world).await;
+    let [(incident, key)] = keys(&fleet).await.try_into().expect("it is told");
+    fleet.delete_channel("mail".to_owned(), by()).await.unwrap();
+    let second = add("another").await;
+    assert_ne!(first, second);
+    let refused = fleet.read().unwrap().incident_of_link(incident, &key, 0).map(drop);
+    assert_eq!(refused.unwrap_err().code(), "link_unknown");
+    let offered = fleet.read().unwrap().routes().unwrap();
+    assert_eq!(offered.len(), 1);
+    assert_eq!(
+        (offered[0].route.state, &offered[0].channels),
+        (RouteState::WhenTested, &vec!["another".to_owned()])
+    );
+    // What was under way to the first one says nothing of the second.
+    let late = fleet.channel_tested(first, Sent::Taken, by()).await;
+    assert_eq!(late.unwrap_err().code(), "channel_not_found");
+    assert_eq!(fleet.read().unwrap().routes().unwrap()[0].route.state, RouteState::WhenTested);
+}
+
+#[tokio::test]
+async fn a_link_that_was_used_while_the_clock_was_ahead_is_not_good_again() {
+    let (world, fleet) = in_memory();
+    let linked = ChannelFlags { acknowledges: true, ..ON };
+    fleet.add_channel("mail".to_owned(), linked, mail(), by()).await.unwrap();
+    fleet.add_route(route("all", &["mail"]), by()).await.unwrap();
+    disk_fills(&fleet, &world).await;
+    let [(incident, key)] = keys(&fleet).await.try_into().expect("it is told");
+    let press = async || {
+        let word = Acknowledgement::default();
+        let pressed =
+            fleet.acknowledge_by_link(incident, key.clone(), word, "shown".to_owned(), String::new());
+        pressed.await.map_err(|refused| refused.code())
+    };
+    assert_eq!(press().await, Ok(()));
+    let ahead = world.now();
+    world.set(Timestamp(ahead.0 - 3 * DAY_MS));
+    fleet.tick().await;
+    assert_eq!(press().await, Err("link_used"));
+    world.set(ahead.plus_ms(1));
+    assert_eq!(press().await, Err("link_used"));
 }

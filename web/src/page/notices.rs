@@ -6,7 +6,7 @@ use crate::notice::fault;
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, channel_leads_to, channel_state, channel_waits};
-use ::fleet::record::{LostMessage, RouteState, Severity};
+use ::fleet::record::{Channel, LostMessage, RouteState, Severity};
 use ::fleet::{ChannelView, RouteView};
 use axum::body::Body;
 use axum::http::Response;
@@ -181,8 +181,17 @@ impl crate::sample::Samples for NoticesView {
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
     ctx.read(|ctx, state| {
         let now = ctx.now();
-        let channels = state.channels()?.iter().map(|channel| ChannelLine::new(now, channel)).collect();
-        let routes = state.routes()?.iter().map(RouteLine::new).collect();
+        let routes = state.routes()?;
+        let line = |channel: &ChannelView| {
+            let mut line = ChannelLine::new(now, channel);
+            let is_led = routes.iter().any(|seen| seen.channels.contains(&channel.name));
+            if !is_led && !matches!(channel.channel, Channel::Heartbeat(_)) {
+                line.sentence += " No route leads here: it is told nothing.";
+            }
+            line
+        };
+        let channels = state.channels()?.iter().map(line).collect();
+        let routes = routes.iter().map(RouteLine::new).collect();
         ctx.page(&NoticesView { channels, routes })
     })
     .await
