@@ -1,4 +1,4 @@
-//! A real mail server: aiosmtpd, with STARTTLS and a password, or not at all.
+//! A real mail server: aiosmtpd, with STARTTLS or TLS, and a password, or not at all. Who is `gone` there gets no mail.
 
 use crate::{
     ports,
@@ -21,11 +21,17 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 class Handler:
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("gone"):
+            return "550 5.1.1 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, server, session, envelope):
         mail = message_from_bytes(envelope.content, policy=policy.default)
         part = lambda kind: mail.get_body((kind,)).get_content() if mail.get_body((kind,)) else None
         print(json.dumps({
-            "from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": session.ssl is not None,
+            "from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": is_tls or session.ssl is not None,
             "id": mail["Message-ID"], "subject": str(mail["Subject"]), "thread": mail["References"],
             "automatic": mail["Auto-Submitted"], "text": part("plain"), "html": part("html"),
         }), flush=True)
@@ -39,9 +45,12 @@ def authenticate(server, session, envelope, mechanism, data):
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(os.environ["CERTIFICATE"], os.environ["KEY"])
+is_tls = os.environ["SECURITY"] == "tls"
+security = {"ssl_context": context, "auth_require_tls": False} if is_tls else {
+    "tls_context": context, "require_starttls": True}
 controller = Controller(
-    Handler(), hostname="127.0.0.1", port=int(os.environ["PORT"]), tls_context=context, require_starttls=True,
-    auth_required=True, authenticator=authenticate,
+    Handler(), hostname="127.0.0.1", port=int(os.environ["PORT"]), auth_required=True, authenticator=authenticate,
+    **security,
 )
 controller.start()
 while True:
@@ -59,12 +68,12 @@ pub struct MailServer {
 }
 
 impl MailServer {
-    /// One that takes mail of whoever knows this password.
+    /// One that takes mail of whoever knows this password, by `starttls` or `tls`.
     ///
     /// # Panics
     /// When there is none: `./test` installs it.
     #[must_use]
-    pub fn start(scratch: &Scratch, user: &str, password: &str) -> Self {
+    pub fn start(scratch: &Scratch, security: &str, user: &str, password: &str) -> Self {
         let folder = scratch.folder("mail");
         let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
         let mut openssl = Command::new("openssl");
@@ -78,6 +87,7 @@ impl MailServer {
         let address = ports::free();
         let mut command = Command::new(Tool::Smtp.path());
         command.args(["-c", SCRIPT]).env("MAIL_USER", user).env("MAIL_PASSWORD", password);
+        command.env("SECURITY", security);
         command.env("PORT", address.port().to_string()).env("CERTIFICATE", &certificate).env("KEY", &key);
         let process = Process::start("aiosmtpd", command);
         wait::until_true("aiosmtpd", SOON, || TcpStream::connect(address).is_ok());

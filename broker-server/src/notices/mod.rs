@@ -5,6 +5,7 @@
 //!
 //! A heartbeat is sent only while the server is well by its own judgement, the one of `/readyz`.
 
+mod bounded;
 mod failure;
 mod redact;
 mod smtp;
@@ -15,7 +16,7 @@ mod wellness;
 
 use crate::clock;
 use crate::tasks::Beat;
-use failure::Failure;
+use failure::{Failure, Taken};
 use fleet::record::{Channel, ChannelId, SendFault};
 use fleet::{Change, Changed, DueMessage, Fleet, Sent};
 use futures_util::future::join_all;
@@ -116,7 +117,7 @@ async fn beats(fleet: &Fleet, base: &str, wellness: &Wellness, heard: &mut Heard
     });
     for (channel, name, sent) in join_all(each).await {
         let fault = match &sent {
-            Sent::Taken => None,
+            Sent::Taken | Sent::Partly { .. } => None,
             Sent::Refused { fault, .. } => Some(*fault),
         };
         let before = match fault {
@@ -141,6 +142,9 @@ async fn one(fleet: &Fleet, base: &str, due: DueMessage) {
     let sent = deliver(due, base).await.sent;
     match &sent {
         Sent::Taken => tracing::info!(channel = name, message = %id, "notices sent"),
+        Sent::Partly { fault, .. } => {
+            tracing::warn!(channel = name, message = %id, fault = fault.code(), "notices sent, and refused by some");
+        }
         // What the other side said is on the page: a log is kept elsewhere, and longer.
         Sent::Refused { fault, .. } => {
             tracing::warn!(channel = name, message = %id, fault = fault.code(), "notices not taken");
@@ -167,14 +171,18 @@ async fn deliver(due: DueMessage, base: &str) -> Delivery {
             Channel::Email(email) => smtp::send(email, &due.secrets, &due.message, base).await,
             Channel::Webhook(webhook) => {
                 let now = clock::now();
-                webhook::send(webhook, &due.secrets, &due.message, base, now).await
+                webhook::send(webhook, &due.secrets, &due.message, base, now).await.map(Taken::from)
             }
-            Channel::Heartbeat(beat) => webhook::beat(beat, &due.secrets).await,
+            Channel::Heartbeat(beat) => webhook::beat(beat, &due.secrets).await.map(Taken::from),
         }
     };
     let tried = tokio::time::timeout(WITHIN, trying).await;
     match tried.unwrap_or_else(|_| Err(Failure::of(SendFault::TooSlow))) {
-        Ok(said) => Delivery { sent: Sent::Taken, said: secrets.hide(&said) },
+        Ok(Taken { said, refused: None }) => Delivery { sent: Sent::Taken, said: secrets.hide(&said) },
+        Ok(Taken { refused: Some(Failure { fault, said, .. }), .. }) => {
+            let said = secrets.hide(&said);
+            Delivery { sent: Sent::Partly { fault, said: said.clone() }, said }
+        }
         Err(Failure { fault, said, retry_after_ms }) => {
             let said = secrets.hide(&said);
             Delivery { sent: Sent::Refused { fault, said: said.clone(), retry_after_ms }, said }

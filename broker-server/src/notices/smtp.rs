@@ -1,45 +1,121 @@
 //! A message as mail, handed to a mail server.
 
-use super::failure::Failure;
-use crate::outwards::{system_authorities, usable_authorities};
+use super::bounded::Bounded;
+use super::failure::{Failure, Taken};
+use crate::outwards::{system_authorities, tls, usable_authorities};
 use fleet::Message;
 use fleet::record::{ChannelSecrets, Email, MailSecurity, SendFault};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::transport::smtp::{AsyncSmtpTransport, Error};
-use lettre::{Address, AsyncTransport as _, Message as Mail, Tokio1Executor};
-use std::time::{Duration, SystemTime};
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{Address, Message as Mail};
+use rustls::pki_types::ServerName;
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// How long each step of it may take.
 const WITHIN: Duration = Duration::from_secs(10);
+/// The most that a mail server may say in one dialogue, its certificates included, in bytes.
+const MOST_SAID_BYTES: usize = 256 << 10;
 
-/// Sends it; what the mail server said last.
+/// Sends it to all who take it.
 pub(super) async fn send(
     email: &Email,
     secrets: &ChannelSecrets,
     message: &Message,
     base: &str,
-) -> Result<String, Failure> {
+) -> Result<Taken, Failure> {
     let mail = mail_of(email, message, base)?;
-    let tls = match email.security {
-        MailSecurity::Plain => Tls::None,
-        MailSecurity::StartTls => Tls::Required(trust(email)?),
-        MailSecurity::Tls => Tls::Wrapper(trust(email)?),
-    };
-    let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&email.server)
-        .port(email.port)
-        .tls(tls)
-        .timeout(Some(WITHIN));
+    let mut connection = open(email).await?;
+    let sent = hand_over(&mut connection, email, secrets, &mail).await;
+    // Whether it hears that does not matter any more.
+    let _ = tokio::time::timeout(WITHIN, connection.abort()).await;
+    sent
+}
+
+/// A step of the dialogue.
+async fn step<T>(of: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let done = tokio::time::timeout(WITHIN, of).await;
+    done.map_err(|_| Failure::of(SendFault::TooSlow))?.map_err(|error| failure(&error))
+}
+
+/// A connection that is kept from others as the channel says.
+async fn open(email: &Email) -> Result<AsyncSmtpConnection, Failure> {
+    let unreachable = |why: io::Error| Failure::said(SendFault::Unreachable, why.to_string());
+    let late = |_| Failure::of(SendFault::TooSlow);
+    let connecting = TcpStream::connect((email.server.as_str(), email.port));
+    let stream = tokio::time::timeout(WITHIN, connecting).await.map_err(late)?.map_err(unreachable)?;
+    let peer = stream.peer_addr().map_err(unreachable)?;
+    let stream = Bounded::new(stream, peer, MOST_SAID_BYTES);
+    let hello = ClientId::default();
+    if email.security == MailSecurity::Tls {
+        let setting = |why: String| Failure::said(SendFault::Setting, why);
+        let authority = Some(email.ca.as_str()).filter(|ca| !ca.is_empty());
+        let mut config = (*tls(authority).map_err(|error| setting(error.to_string()))?).clone();
+        // That is of HTTP.
+        config.alpn_protocols.clear();
+        let name = ServerName::try_from(email.server.clone()).map_err(|error| setting(error.to_string()))?;
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let stream = tokio::time::timeout(WITHIN, handshake).await.map_err(late)?.map_err(|why| {
+            let is_doubt = why.get_ref().is_some_and(|why| why.is::<rustls::Error>());
+            let fault = if is_doubt { SendFault::Untrusted } else { SendFault::Unreachable };
+            Failure::said(fault, why.to_string())
+        })?;
+        let stream = Box::new(Bounded::new(stream, peer, MOST_SAID_BYTES));
+        return step(AsyncSmtpConnection::connect_with_transport(stream, &hello)).await;
+    }
+    let mut connection = step(AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello)).await?;
+    if email.security == MailSecurity::StartTls {
+        step(connection.starttls(trust(email)?, &hello)).await?;
+    }
+    Ok(connection)
+}
+
+/// One that refuses it for good keeps it from nobody else.
+async fn hand_over(
+    connection: &mut AsyncSmtpConnection,
+    email: &Email,
+    secrets: &ChannelSecrets,
+    mail: &Mail,
+) -> Result<Taken, Failure> {
     if !email.username.is_empty() {
         let password = secrets.password.expose().to_owned();
-        transport = transport.credentials(Credentials::new(email.username.clone(), password));
+        let credentials = Credentials::new(email.username.clone(), password);
+        step(connection.auth(DEFAULT_MECHANISMS, &credentials)).await?;
     }
-    match transport.build().send(mail).await {
-        Ok(answer) => Ok(answer.message().collect::<Vec<_>>().join(" ")),
-        Err(error) => Err(failure(&error)),
+    let envelope = mail.envelope();
+    step(connection.command(MailFrom::new(envelope.from().cloned(), Vec::new()))).await?;
+    let mut refused: Option<Failure> = None;
+    let mut is_taken = false;
+    for to in envelope.to() {
+        let asked = connection.command(Rcpt::new(to.clone(), Vec::new()));
+        let answer = tokio::time::timeout(WITHIN, asked).await;
+        match answer.map_err(|_| Failure::of(SendFault::TooSlow))? {
+            Ok(_) => is_taken = true,
+            Err(error) if error.is_permanent() => {
+                let Failure { fault, said, .. } = failure(&error);
+                let first = refused.get_or_insert_with(|| Failure::of(fault));
+                let before = if first.said.is_empty() { "" } else { "; " };
+                first.said.push_str(&format!("{before}{to}: {said}"));
+            }
+            Err(error) => return Err(failure(&error)),
+        }
     }
+    if !is_taken {
+        return Err(refused.unwrap_or_else(|| Failure::of(SendFault::Setting)));
+    }
+    step(connection.command(Data)).await?;
+    let answer = step(connection.message(&mail.formatted())).await?;
+    Ok(Taken { said: answer.message().collect::<Vec<_>>().join(" "), refused })
 }
 
 fn trust(email: &Email) -> Result<TlsParameters, Failure> {

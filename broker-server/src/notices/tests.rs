@@ -1,7 +1,9 @@
 //! The outbox, the sender and a receiver over real connections; only the clock of the fleet is set.
 
 use super::{Heard, Wellness, at_once, beats, round};
-use fleet::record::{Actor, Cause, ChannelFlags, RouteState, Secret, SendFault, Severity, WebhookForm};
+use fleet::record::{
+    Actor, Cause, ChannelFlags, Email, MailSecurity, RouteState, Secret, SendFault, Severity, WebhookForm,
+};
 use fleet::{By, ChannelInput, ChannelView, Driver, Fleet, RouteInput, Sent, ServerNeed, Settings};
 use schema::Timestamp;
 use serde_json::Value;
@@ -320,4 +322,41 @@ async fn an_answer_whose_status_is_there_counts_though_it_never_ends() {
         let delivery = at_once(BASE.to_owned())(scene.fleet.test_message("hook").unwrap()).await;
         assert_eq!((delivery.sent, delivery.said.as_str()), (Sent::Taken, said));
     }
+}
+
+/// As one that is no mail server, or somebody on the way to one, could.
+#[tokio::test]
+async fn a_mail_server_that_never_ends_its_line_fills_no_memory() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let said = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&said);
+    let talking = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.write_all(b"220 ").await;
+        let line = vec![b'x'; 64 << 10];
+        // It ends when nobody listens any more.
+        while let Ok(more) = stream.write(&line).await {
+            counted.fetch_add(more as u64, Ordering::Relaxed);
+        }
+    });
+    let scene = Scene::new(&[]).await;
+    let email = Email {
+        server: "127.0.0.1".to_owned(),
+        port,
+        security: MailSecurity::Plain,
+        username: String::new(),
+        from: "holdfast@example.com".to_owned(),
+        to: vec!["ada@example.com".to_owned()],
+        ca: String::new(),
+    };
+    let flags = ChannelFlags { is_on: true, acknowledges: false };
+    let input = ChannelInput::Email { email, password: None };
+    scene.fleet.add_channel("mail".to_owned(), flags, input, by()).await.unwrap();
+    let delivery = at_once(BASE.to_owned())(scene.fleet.test_message("mail").unwrap()).await;
+    assert!(matches!(delivery.sent, Sent::Refused { .. }), "{delivery:?}");
+    assert!(delivery.said.contains("it says too much"), "{delivery:?}");
+    talking.await.unwrap();
+    // What the system holds between both is more than what is read.
+    assert!(said.load(Ordering::Relaxed) < 32 << 20);
 }

@@ -119,6 +119,9 @@ impl PastInstants for ChannelState {
         }
         self.done_at.cap(clock);
         self.taken_at.cap(clock);
+        if let Some(refused) = &mut self.refused {
+            refused.at.cap(clock);
+        }
         if let Some((since, error)) = &mut self.failing {
             since.cap(clock);
             error.at.cap(clock);

@@ -61,10 +61,9 @@ impl Fleet {
             let (mut state, before) = (row::state(op.tx, channel)?, op.tx.writes());
             state.done_at = Some(op.now);
             match cut(sent.clone()) {
-                Sent::Taken => (state.taken_at, state.failing) = (Some(op.now), None),
+                Sent::Taken | Sent::Partly { .. } => state.taken(op.now, None),
                 Sent::Refused { fault, said, .. } => {
-                    let since = state.failing.as_ref().map_or(op.now, |(since, _)| *since);
-                    state.failing = Some((since, SendError { at: op.now, fault, said }));
+                    state.not_taken(SendError { at: op.now, fault, said });
                 }
             }
             row::put_state(op.tx, channel, &state)?;

@@ -305,7 +305,13 @@ fn address(text: &str, field: &'static str) -> Result<String, Refused> {
     let is_plain = |c: char| c.is_ascii_graphic() && !"<>()[],;:\\\"@".contains(c);
     let is_fine = text.len() <= LONGEST_ADDRESS
         && text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && local.chars().chain(domain.chars()).all(is_plain)
+            let is_domain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+            // Between points there is something.
+            let has_parts = |text: &str| text.split('.').all(|part| !part.is_empty());
+            local.chars().all(is_plain)
+                && has_parts(local)
+                && domain.chars().all(is_domain)
+                && has_parts(domain)
         });
     if is_fine {
         return Ok(text.to_owned());
@@ -433,6 +439,9 @@ mod tests {
         assert_eq!(wrong(|email| email.security = MailSecurity::Plain), Some("security"));
         assert_eq!(wrong(|email| email.from = "holdfast".to_owned()), Some("from"));
         assert_eq!(wrong(|email| email.to = vec!["a@b\r\nBcc: c@d".to_owned()]), Some("to"));
+        for odd in ["a@b..c", ".a@b.c", "a.@b.c", "a..b@c.d", "a@.c", "a@c.", "a@c_d", "a@c/d"] {
+            assert!(address(odd, "to").is_err(), "{odd}");
+        }
         assert_eq!(wrong(|email| email.to.clear()), Some("to"));
         assert_eq!(wrong(|email| email.ca = "-----BEGIN PRIVATE KEY-----".to_owned()), Some("ca"));
         assert_eq!(wrong(|email| email.username.clear()), Some("username"));

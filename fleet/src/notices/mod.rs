@@ -118,6 +118,8 @@ pub struct ChannelView {
     pub taken_at: Option<Timestamp>,
     /// Since when nothing is taken, and what was wrong last.
     pub failing: Option<(Timestamp, SendError)>,
+    /// Some of those to whom the last message went refuse it: what was said of them.
+    pub refused: Option<SendError>,
     /// The newest messages that were given up, oldest first.
     pub lost: Vec<LostMessage>,
     /// How many were given up before those.
@@ -165,6 +167,7 @@ fn shown(now: Timestamp, row: ChannelRow, state: ChannelState, waiting: usize) -
         on_its_way,
         taken_at: state.taken_at,
         failing: state.failing,
+        refused: state.refused,
         lost: state.lost,
         lost_before: state.lost_before,
     }
@@ -287,8 +290,7 @@ impl Fleet {
                 return Err(Refused::invalid("name", message));
             }
             let route = read_route(op.tx, &input)?;
-            op.tx.put(&ROUTES, &route.name, &route)?;
-            Ok(note(op, AuditAction::RouteCreated, described(&route))?)
+            Ok(put_route(op, &route, AuditAction::RouteCreated)?)
         })
         .await
     }
@@ -300,8 +302,7 @@ impl Fleet {
                 return Err(Refused::RouteNotFound);
             }
             let route = read_route(op.tx, &input)?;
-            op.tx.put(&ROUTES, &route.name, &route)?;
-            Ok(note(op, AuditAction::RouteChanged, described(&route))?)
+            Ok(put_route(op, &route, AuditAction::RouteChanged)?)
         })
         .await
     }
@@ -340,20 +341,24 @@ impl Fleet {
         self.write(by, move |op| {
             let Some(row) = op.tx.get(&CHANNELS, &channel)? else { return Err(Refused::ChannelNotFound) };
             let mut detail = row.name;
-            match &sent {
-                Sent::Refused { fault, .. } => detail = format!("{detail}: {}", fault.code()),
-                Sent::Taken => {
-                    let mut state = row::state(op.tx, channel)?;
-                    (state.taken_at, state.failing) = (Some(op.now), None);
-                    outbox::try_again(&mut state);
-                    row::put_state(op.tx, channel, &state)?;
-                    for mut route in row::routes(op.tx)? {
-                        if route.state == RouteState::WhenTested && route.channels.contains(&channel) {
-                            route.state = RouteState::On;
-                            op.tx.put(&ROUTES, &route.name, &route)?;
-                            detail = format!("{detail}; route {} is on", route.name);
-                        }
-                    }
+            let sent = cut(sent.clone());
+            let refused = match sent {
+                Sent::Taken => None,
+                Sent::Partly { fault, said } => Some(SendError { at: op.now, fault, said }),
+                Sent::Refused { fault, .. } => {
+                    detail = format!("{detail}: {}", fault.code());
+                    return Ok(note(op, AuditAction::ChannelTested, detail)?);
+                }
+            };
+            let mut state = row::state(op.tx, channel)?;
+            state.taken(op.now, refused);
+            outbox::try_again(&mut state);
+            row::put_state(op.tx, channel, &state)?;
+            for mut route in row::routes(op.tx)? {
+                if route.state == RouteState::WhenTested && route.channels.contains(&channel) {
+                    route.state = RouteState::On;
+                    op.tx.put(&ROUTES, &route.name, &route)?;
+                    detail = format!("{detail}; route {} is on", route.name);
                 }
             }
             Ok(note(op, AuditAction::ChannelTested, detail)?)
@@ -453,8 +458,12 @@ fn offer_route(op: &mut Op<'_, '_>, id: ChannelId) -> Result<(), StoreError> {
         }
         None => return Ok(()),
     };
-    op.tx.put(&ROUTES, &route.name, &route)?;
-    note(op, action, described(&route))
+    put_route(op, &route, action)
+}
+
+fn put_route(op: &mut Op<'_, '_>, route: &Route, action: AuditAction) -> Result<(), StoreError> {
+    op.tx.put(&ROUTES, &route.name, route)?;
+    note(op, action, described(route))
 }
 
 /// Whether incidents can be told by it.
@@ -557,12 +566,15 @@ fn ack_keys(facts: &Facts, channel: ChannelId, notices: &[Notice]) -> BTreeMap<I
 
 /// What the other side said, in bounds, and without what would be read as something else.
 fn cut(sent: Sent) -> Sent {
+    let short = |said: String| {
+        let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+        said.chars().map(plain).take(LONGEST_SAID).collect()
+    };
     match sent {
         Sent::Taken => Sent::Taken,
+        Sent::Partly { fault, said } => Sent::Partly { fault, said: short(said) },
         Sent::Refused { fault, said, retry_after_ms } => {
-            let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
-            let said = said.chars().map(plain).take(LONGEST_SAID).collect();
-            Sent::Refused { fault, said, retry_after_ms }
+            Sent::Refused { fault, said: short(said), retry_after_ms }
         }
     }
 }

@@ -32,6 +32,13 @@ pub(crate) const LONGEST_QUIET_MS: u64 = 2 * DAY_MS + 60 * MINUTE_MS;
 pub enum Sent {
     /// The other side has it.
     Taken,
+    /// Some of those to whom it goes have it. The others refuse it for good.
+    Partly {
+        /// Why.
+        fault: SendFault,
+        /// What was said, and of whom; without secrets.
+        said: String,
+    },
     /// It does not.
     Refused {
         /// Why.
@@ -109,16 +116,19 @@ pub(crate) fn answered(now: Timestamp, state: &mut ChannelState, id: MessageId, 
     let Some(sending) = state.sending.as_mut().filter(|sending| sending.id == id) else { return Vec::new() };
     let (fault, said, retry_after_ms) = match sent {
         Sent::Taken => {
-            (state.taken_at, state.failing) = (Some(now), None);
+            state.taken(now, None);
+            return done(now, state);
+        }
+        Sent::Partly { fault, said } => {
+            state.taken(now, Some(SendError { at: now, fault, said }));
             return done(now, state);
         }
         Sent::Refused { fault, said, retry_after_ms } => (fault, said, retry_after_ms),
     };
     sending.wait_ms = wait_ms(sending.tries, retry_after_ms);
     let error = SendError { at: now, fault, said };
-    let since = state.failing.as_ref().map_or(now, |(since, _)| *since);
-    state.failing = Some((since, error.clone()));
     if now.ms_since(sending.made_at) < GIVEN_UP_AFTER_MS {
+        state.not_taken(error);
         return Vec::new();
     }
     let told = u32::try_from(sending.notices.len()).unwrap_or(u32::MAX);
@@ -127,8 +137,9 @@ pub(crate) fn answered(now: Timestamp, state: &mut ChannelState, id: MessageId, 
         made_at: sending.made_at,
         notices: told.saturating_add(sending.left_out),
         tries: sending.tries,
-        error,
+        error: error.clone(),
     };
+    state.not_taken(error);
     state.lost.push(lost);
     while state.lost.len() > MOST_LOST {
         state.lost.remove(0);

@@ -436,10 +436,25 @@ pub(crate) struct ChannelState {
     pub(crate) taken_at: Option<Timestamp>,
     /// Since when nothing is taken, and what was wrong last.
     pub(crate) failing: Option<(Timestamp, SendError)>,
+    /// Some of those to whom the last message went refuse it: what was said of them.
+    pub(crate) refused: Option<SendError>,
     /// The newest messages that were given up, oldest first.
     pub(crate) lost: Vec<LostMessage>,
     /// How many were given up before those.
     pub(crate) lost_before: u32,
+}
+
+impl ChannelState {
+    /// Something was taken, by all to whom it went but those of whom `refused` tells.
+    pub(crate) fn taken(&mut self, now: Timestamp, refused: Option<SendError>) {
+        (self.taken_at, self.failing, self.refused) = (Some(now), None, refused);
+    }
+
+    /// Something was not taken.
+    pub(crate) fn not_taken(&mut self, error: SendError) {
+        let since = self.failing.as_ref().map_or(error.at, |(since, _)| *since);
+        self.failing = Some((since, error));
+    }
 }
 
 /// Whether a route is used.

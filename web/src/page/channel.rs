@@ -387,6 +387,7 @@ pub(crate) async fn test(ctx: Ctx, Path(name): Path<String>) -> Result<Response<
     let delivery = try_channel(&ctx, &name).await?;
     let (taken, text) = match delivery.sent {
         Sent::Taken => (true, "It was taken.".to_owned()),
+        Sent::Partly { .. } => (true, "It was taken, but not by all addresses.".to_owned()),
         Sent::Refused { fault: why, .. } => (false, fault(why)),
     };
     let test = Some(TestLine { taken, text, said: delivery.said });

@@ -61,7 +61,13 @@ impl ChannelLine {
             to: channel_leads_to(&channel.channel),
             state: Badge::new(stands.state, stands.short),
             sentence: stands.sentence,
-            said: channel.failing.as_ref().map(|(_, error)| error.said.clone()).unwrap_or_default(),
+            said: channel
+                .failing
+                .as_ref()
+                .map(|(_, error)| error)
+                .or(channel.refused.as_ref())
+                .map(|error| error.said.clone())
+                .unwrap_or_default(),
             waits: channel_waits(channel),
             lost: channel.lost.iter().rev().map(|lost| LostLine::new(now, lost)).collect(),
             lost_before: match before {

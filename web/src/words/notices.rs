@@ -66,6 +66,11 @@ pub(crate) fn channel_state(now: Timestamp, channel: &ChannelView) -> StateWords
         return words("failed", "fails", sentence);
     }
     match channel.taken_at {
+        Some(at) if channel.refused.is_some() => words(
+            "warning",
+            "some refuse",
+            format!("The last message was taken {}, but not by all addresses.", ago(now, at)),
+        ),
         Some(at) if matches!(channel.channel, Channel::Heartbeat(_)) => {
             words("ok", "works", format!("The last one was taken {}.", ago(now, at)))
         }

@@ -252,6 +252,8 @@ pub(crate) struct ChannelOut {
     /// Since when no message is taken; null: it works, as far as is known.
     failing_since: Option<String>,
     last_error: Option<SendErrorOut>,
+    /// Some of the addresses of the last mail refuse it: what was said of them. Null: all took it.
+    refused: Option<SendErrorOut>,
     /// The newest messages that were given up after two days, oldest first, at most 20.
     given_up: Vec<LostMessageOut>,
     /// How many were given up before those.
@@ -316,6 +318,7 @@ impl From<ChannelView> for ChannelOut {
             taken_at: time(seen.taken_at),
             failing_since: time(since),
             last_error: error.map(SendErrorOut::from),
+            refused: seen.refused.map(SendErrorOut::from),
             given_up: seen.lost.into_iter().map(LostMessageOut::from).collect(),
             given_up_before: seen.lost_before,
         }
@@ -326,8 +329,9 @@ impl From<ChannelView> for ChannelOut {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChannelTest)]
 pub(crate) struct ChannelTestOut {
+    /// By some at least of those to whom it goes.
     taken: bool,
-    /// Why it was not.
+    /// Why it was not, or not by all.
     #[schema(value_type = Option<words::SendFault>)]
     code: Option<&'static str>,
     /// The same in words.
@@ -338,12 +342,13 @@ pub(crate) struct ChannelTestOut {
 
 impl From<Delivery> for ChannelTestOut {
     fn from(delivery: Delivery) -> Self {
+        let taken = !matches!(delivery.sent, Sent::Refused { .. });
         let refused = match delivery.sent {
             Sent::Taken => None,
-            Sent::Refused { fault, .. } => Some(fault),
+            Sent::Partly { fault, .. } | Sent::Refused { fault, .. } => Some(fault),
         };
         Self {
-            taken: refused.is_none(),
+            taken,
             code: refused.map(fleet::record::SendFault::code),
             text: refused.map(fault),
             said: delivery.said,
