@@ -66,8 +66,8 @@ async fn open(email: &Email) -> Result<AsyncSmtpConnection, Failure> {
         let name = ServerName::try_from(email.server.clone()).map_err(|error| setting(error.to_string()))?;
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
         let stream = tokio::time::timeout(WITHIN, handshake).await.map_err(late)?.map_err(|why| {
-            let is_doubt = why.get_ref().is_some_and(|why| why.is::<rustls::Error>());
-            let fault = if is_doubt { SendFault::Untrusted } else { SendFault::Unreachable };
+            let doubt = why.get_ref().and_then(|why| why.downcast_ref::<rustls::Error>());
+            let fault = if doubt.is_some() { SendFault::Untrusted } else { SendFault::Unreachable };
             Failure::said(fault, why.to_string())
         })?;
         let stream = Box::new(Bounded::new(stream, peer, MOST_SAID_BYTES));

@@ -96,7 +96,8 @@ fn mail_goes_by_starttls_with_a_password_and_each_incident_is_told_once_over_kil
         refused["said"].as_str().is_some_and(|said| said.contains("535") && !said.contains("wrong-password"))
     );
     let put = |email| {
-        let _ = scene.server.api.put("/api/channels/mail", &json!({ "email": email })).expect(200);
+        let linked = json!({ "acknowledge_links": true, "email": email });
+        let _ = scene.server.api.put("/api/channels/mail", &linked).expect(200);
     };
     put(mail(&mails, PASSWORD, ""));
     assert_eq!(test()["code"], "untrusted", "nobody here knows its certificate");
@@ -156,6 +157,7 @@ fn mail_goes_by_starttls_with_a_password_and_each_incident_is_told_once_over_kil
         assert!(text(&opened[part]).contains(wanted), "{part} without {wanted:?}: {opened}");
     }
     scene.wait_told("mail");
+    acknowledge_by_link(&scene, &text(&opened["text"]));
     // It was told, and a server that is killed after that does not tell it again.
     scene.killed_for(3_600);
     let _ = scene.server.api.delete(&format!("/api/hosts/{host}"));
@@ -173,6 +175,26 @@ fn mail_goes_by_starttls_with_a_password_and_each_incident_is_told_once_over_kil
         let heard = scene.server.api.heard();
         assert!(!heard.iter().any(|body| body.contains(secret)), "an answer tells {secret}");
     }
+}
+
+/// Whoever reads a mail lets its incident rest in a browser that nobody is signed in with.
+fn acknowledge_by_link(scene: &Scene, mail: &str) {
+    if !tools::needs(&[Tool::Chromium, Tool::Chromedriver]) {
+        return;
+    }
+    let link = mail.lines().find_map(|line| line.strip_prefix("Acknowledge: ")).expect("a link").trim();
+    let browser = Browser::start();
+    browser.open(link);
+    browser.wait_text("You need no account", SOON);
+    assert!(!browser.overflows());
+    browser.click(&browser.find("button[type=submit]"));
+    browser.wait_text("It rests until", SOON);
+    let open = scene.server.api.get("/api/incidents?state=open").expect(200);
+    let by: Vec<_> =
+        open["items"].as_array().expect("items").iter().map(|it| &it["acknowledgement"]).collect();
+    assert!(by.iter().any(|word| word["by_kind"] == "link" && word["by"] == "mail"), "{open}");
+    browser.open(link);
+    browser.wait_text("This link was used", SOON);
 }
 
 /// What a receiver does with a request.
