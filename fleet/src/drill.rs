@@ -1,8 +1,8 @@
 //! Drills: what is asked of them, what they prove, and how long a whole restore would take by what was measured.
 
 use crate::record::{
-    DrillPlan, EndedBy, GroupProof, Job, JobFigures, JobState, JobWhat, LastRun, Proof, ProofFailure,
-    RestoreRate,
+    DrillFigures, DrillPlan, EndedBy, GroupProof, Job, JobFigures, JobState, JobWhat, LastRun, Proof,
+    ProofFailure, RestoreRate,
 };
 use crate::refused::Refused;
 use schema::limits::MAX_DRILL_FILES;
@@ -77,9 +77,12 @@ impl GroupProof {
         let is_proof = matches!(job.state, JobState::Succeeded | JobState::Warning)
             && restored > 0
             && found.unreadable == 0
-            && found.different == 0;
+            && found.different == 0
+            && !says_too_little(found);
         if is_proof {
-            self.failed = None;
+            if self.failed.is_none_or(|failed| makes_up_for(failed, job)) {
+                self.failed = None;
+            }
             self.proven = Some(Proof {
                 job: job.id,
                 at,
@@ -91,6 +94,20 @@ impl GroupProof {
             });
         }
     }
+}
+
+/// Whether there was so little room that what was drawn stands for nothing: nothing but empty files, or files out of few,
+/// while more than were drawn were too large.
+fn says_too_little(found: &DrillFigures) -> bool {
+    let nothing = found.bytes == 0 && found.of_bytes > 0;
+    found.cuts.short_of_room && (nothing || found.cuts.too_large > u64::from(found.drawn))
+}
+
+/// Whether a good proof is large enough to stand for one that failed. The lot falls on other files: one that is drawn from
+/// as many, with as many bytes, is the least.
+fn makes_up_for(failed: ProofFailure, good: &Job) -> bool {
+    let JobWhat::Drill(plan) = &good.what else { return false };
+    good.id != failed.job && plan.files >= USUAL_FILES && plan.bytes >= USUAL_BYTES
 }
 
 /// What a job tells of how fast its host restores; `None` = nothing, or it restored too little.

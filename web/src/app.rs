@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     limiter: Mutex<Limiter>,
     /// Held while what the limiter counted is written, so that it is written in order.
     keeping: tokio::sync::Mutex<()>,
+    /// Held from the look whether a plan of a restore was used until it is: so it is used once.
+    pub(crate) using_plan: tokio::sync::Mutex<()>,
     origins: Mutex<Origins>,
     enrolments: Mutex<Notes<(NewEnrollToken, Rights)>>,
     minted: Mutex<Notes<Minted>>,
@@ -70,6 +72,7 @@ impl App {
         Self(Arc::new(Inner {
             limiter: Mutex::new(Limiter::restored(tries)),
             keeping: tokio::sync::Mutex::default(),
+            using_plan: tokio::sync::Mutex::default(),
             origins: Mutex::default(),
             fleet,
             settings,

@@ -78,21 +78,29 @@ impl Explanation {
         let text = match (state, class) {
             (_, Some(Class::DiskFull)) => {
                 "There is no space left where the files are restored to, or on the host's own disk (the log says \
-                 which). What was restored until then stays. Make room there or choose another folder, then restore again."
+                 which). What was restored until then stays, and the last of it may be files that are not whole. Make room \
+                 there or choose another folder, then restore again, and let files be replaced whose content differs."
             }
             (JobState::Lost, _) if gone.is_some() => self.text,
             (JobState::Lost | JobState::Cancelled, _) | (_, Some(Class::AgentRestarted)) => {
                 "restic was ended before it was done: the agent or its machine went down, or something there stopped it. \
-                 What was restored until then stays where it is; the log names the folder."
+                 What was restored until then stays where it is, and the last of it may be files that are not whole; the log \
+                 names the folder. Restore again, and let files be replaced whose content differs."
+            }
+            (_, Some(Class::Policy)) => {
+                "Either the policy file on the host does not allow it, or what lies there already stands in its way: the \
+                 message says which. The policy can be changed on the host only; a new folder has nothing in the way."
             }
             _ => self.text,
         };
+        let title = if class == Some(Class::Policy) { "The host refused it" } else { self.title };
         let again = matches!(self.step, NextStep::Again) || class == Some(Class::DiskFull);
         if !again {
-            return Self { text, ..self };
+            return Self { text, title, ..self };
         }
         Self {
             text,
+            title,
             step: NextStep::Restore,
             step_words: "Restore again",
             safe: "Safe: it shows what would be written before anything is.",

@@ -4,16 +4,32 @@ use crate::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use fleet::Page;
+use percent_encoding::percent_decode_str;
+use schema::OsText;
 use std::convert::Infallible;
 use std::str::FromStr;
+
+/// What is written in percent signs, as text: of a path that is no UTF-8 each odd byte stands in it as people write it, so
+/// that it is not taken for another path.
+fn text(encoded: &str) -> String {
+    let plus = encoded.replace('+', " ");
+    match String::from_utf8(percent_decode_str(&plus).collect()) {
+        Ok(text) => text,
+        Err(error) => OsText::new(error.as_bytes()).to_string(),
+    }
+}
 
 /// The query of a request.
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(crate) fn parse(raw: Option<&str>) -> Self {
-        let pairs = form_urlencoded::parse(raw.unwrap_or_default().as_bytes());
-        Self(pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+        let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (text(name), text(value))
+        };
+        Self(pairs.map(pair).collect())
     }
 
     /// All parameters, in order.
@@ -88,5 +104,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(Self::parse(parts.uri.query()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_percent_signs_is_text_and_odd_bytes_stand_in_it_as_people_write_them() {
+        let query = Query::parse(Some("a=b+c%20d&path=/odd/u%ffx&empty=&=x&path=%C3%A9%zz%2&b&&c=%5cxff=1"));
+        let fields: Vec<_> = query.fields().collect();
+        assert_eq!(
+            fields,
+            [
+                ("a", "b c d"),
+                ("path", "/odd/u\\xffx"),
+                ("empty", ""),
+                ("", "x"),
+                ("path", "\u{e9}%zz%2"),
+                ("b", ""),
+                ("c", "\\xff=1"),
+            ]
+        );
+        assert_eq!(query.get("empty"), None);
+        // Not that of another file, whose name has the sign for what can't be read.
+        assert_ne!(query.get("path"), Query::parse(Some("path=/odd/u%EF%BF%BDx")).get("path"));
     }
 }

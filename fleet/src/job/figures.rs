@@ -102,7 +102,8 @@ fn restored(done: &RestoreSummary<'_>) -> RestoreFigures {
         target: cut(done.target.to_string()),
         free_bytes: done.free_bytes.map(bounded),
         is_estimate: done.is_estimate,
-        verified: done.verified,
+        // Nothing was read back where nothing was written.
+        verified: done.verified && done.files.saturating_add(done.replaced) > 0,
         failures: failures.collect(),
         failures_left_out: bounded(done.failures_left_out)
             .saturating_add(done.failures.iter().skip(MAX_RESTORE_FAILURES).count() as u64),

@@ -85,9 +85,41 @@ async fn a_drill_proves_a_group_and_one_that_finds_damage_fails_the_host() {
     let network = ask(&agent, None).await;
     end(&mut agent, &network, Some(Class::Network), found(0, 0)).await;
     assert_eq!(row(&fleet, agent.host).proof.status, ProofStatus::Failed);
+    // A small one may only have missed it.
+    for (files, bytes) in [(Some(1), None), (None, Some(100))] {
+        let request = JobRequest::Drill { group: None, files, bytes };
+        let small = fleet.dispatch(agent.host, request, by()).await.unwrap();
+        end(&mut agent, &small, None, found(1, 0)).await;
+        assert_eq!(row(&fleet, agent.host).proof.status, ProofStatus::Failed, "{files:?} {bytes:?}");
+    }
     let good = ask(&agent, None).await;
     end(&mut agent, &good, None, found(5, 0)).await;
     assert_eq!(row(&fleet, agent.host).status, Status::Ok);
+}
+
+#[tokio::test]
+async fn what_was_drawn_for_want_of_room_alone_proves_nothing() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    agent.back_up("etc", Outcome::Succeeded).await;
+    let cuts = |too_large| DrillCuts { too_large, short_of_room: true, ..DrillCuts::default() };
+    let little = DrillSummary { of_files: 393, bytes: 0, cuts: cuts(392), ..found(1, 0) };
+    let few = DrillSummary { of_files: 393, bytes: 9, cuts: cuts(390), ..found(3, 0) };
+    for summary in [little, few] {
+        let job = ask(&agent, None).await;
+        end(&mut agent, &job, None, summary).await;
+        assert_eq!(row(&fleet, agent.host).proof.status, ProofStatus::Waiting, "{summary:?}");
+    }
+    // One large file among many others, and a group of empty files.
+    let most = DrillSummary { of_files: 393, cuts: cuts(1), ..found(20, 0) };
+    let empty = DrillSummary { of_bytes: 0, bytes: 0, ..found(3, 0) };
+    for summary in [most, empty] {
+        let job = ask(&agent, None).await;
+        end(&mut agent, &job, None, summary).await;
+        let proof = row(&fleet, agent.host).proof;
+        assert_eq!((proof.status, proof.proven_at), (ProofStatus::Proven, Some(world.now())));
+        world.pass(HOUR_MS);
+    }
 }
 
 #[tokio::test]

@@ -70,6 +70,10 @@ pub(crate) async fn of_api(
     let path =
         query.get("path").ok_or_else(|| Problem::invalid("path", "Say the path of a file or folder."))?;
     let form = form_of(query.get("format").unwrap_or("raw"))?;
+    if form == DownloadForm::Raw && path.chars().all(|c| c == '/') {
+        let why = "That is the folder of all folders: download it as an archive (tar.gz or zip).";
+        return Err(Problem::invalid("format", why));
+    }
     begin(&ctx, (host.as_str(), query.get("runner")), snapshot, path.to_owned(), form).await
 }
 

@@ -16,9 +16,9 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
-use fleet::record::{Job, JobFigures, JobState, JobWhat};
+use fleet::record::{Job, JobFigures, JobState, JobWhat, RestoreTarget};
 use fleet::{FleetState, JobFilter, JobRequest, Page};
-use schema::Timestamp;
+use schema::{Overwrite, Timestamp};
 
 /// `GET /jobs/{job}`.
 pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
@@ -219,6 +219,29 @@ fn cards(now: Timestamp, job: &Job, good: Option<&Job>, is_mended: bool, group_s
     cards
 }
 
+/// So many later jobs of its kind are looked through for one that did what a job did not.
+const MOST_LATER: usize = 50;
+
+/// Whether a job that did well did all that this one was asked for.
+fn does_all_of(good: &Job, what: &JobWhat) -> bool {
+    match (&good.what, what) {
+        (JobWhat::Restore(good), JobWhat::Restore(plan)) => {
+            let is_new = matches!(plan.target, RestoreTarget::NewFolder { .. });
+            (good.source, &good.paths, &good.target) == (plan.source, &plan.paths, &plan.target)
+                && good.dry_run == plan.dry_run
+                // What was left unfinished is left alone by another choice.
+                && (is_new || plan.dry_run || good.overwrite == Overwrite::Always)
+        }
+        (JobWhat::Drill(good), JobWhat::Drill(plan)) => {
+            good.group == plan.group && good.files >= plan.files && good.bytes >= plan.bytes
+        }
+        (JobWhat::Find(_), JobWhat::Find(_)) | (JobWhat::Diff { .. }, JobWhat::Diff { .. }) => {
+            good.what == *what
+        }
+        _ => true,
+    }
+}
+
 /// The job after this one that did well what this one did not.
 fn mended(state: &FleetState, now: Timestamp, job: &Job) -> Result<Option<Mended>, Problem> {
     let failed = matches!(job.state, JobState::Failed | JobState::Lost | JobState::Warning);
@@ -227,7 +250,12 @@ fn mended(state: &FleetState, now: Timestamp, job: &Job) -> Result<Option<Mended
     }
     let later = match &job.what {
         JobWhat::Backup { group } => state.last_good_backup(job.host, Some(group))?,
-        what => state.latest_job(job.host, what.kind())?.filter(|job| job.state == JobState::Succeeded),
+        what => {
+            let (host, kind) = (Some(job.host), Some(what.kind()));
+            let filter = JobFilter { host, kind, ..JobFilter::default() };
+            let later = state.jobs(&filter, &Page { limit: MOST_LATER, ..Page::default() })?.items;
+            later.into_iter().find(|later| later.state == JobState::Succeeded && does_all_of(later, what))
+        }
     };
     // A warning is mended by what warns no more.
     let is_better = |later: &Job| job.state != JobState::Warning || later.state == JobState::Succeeded;

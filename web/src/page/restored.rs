@@ -119,7 +119,8 @@ fn title(job: &Job, plan: &RestorePlan, done: &RestoreFigures, has_figures: bool
     let has_result = matches!(job.state, JobState::Succeeded | JobState::Warning);
     match (has_figures, has_result) {
         (false, _) if plan.dry_run => "There is no plan".to_owned(),
-        (false, _) => "No file is known to have been restored".to_owned(),
+        (false, _) if job.started_at.is_some() => "What was restored before it ended is not known".to_owned(),
+        (false, _) => "Nothing was restored".to_owned(),
         (true, _) if plan.dry_run => {
             format!("{} of {} would be restored", count(written), many(all, "file"))
         }
@@ -226,8 +227,8 @@ mod tests {
             (JobState::Succeeded, done(1_000, 0, 6), "", "1,000 of 1,006 files restored; 6 left alone"),
             (JobState::Failed, done(7, 0, 0), "fail", "7 files restored before it ended"),
             (JobState::Cancelled, done(7, 0, 0), "warn", "7 files restored before it ended"),
-            (JobState::Failed, None, "fail", "No file is known"),
-            (JobState::Succeeded, None, "warn", "No file is known"),
+            (JobState::Failed, None, "fail", "What was restored before it ended is not known"),
+            (JobState::Succeeded, None, "warn", "What was restored before it ended is not known"),
         ] {
             let (got, title, _) = told(state, figures.as_ref());
             assert!(got == class && title.starts_with(says), "{state:?}: {got} {title}");

@@ -39,6 +39,7 @@ async fn what_makes_no_sense_is_refused_before_the_host_hears_of_it() {
         (format!("{SNAPSHOT}/download?path=srv"), "path"),
         (format!("{SNAPSHOT}/download?path=/srv/../etc"), "path"),
         (format!("{SNAPSHOT}/download?path=/srv&format=rar"), "format"),
+        (format!("{SNAPSHOT}/download?path=%2F"), "format"),
         ("latest/download?path=/srv".to_owned(), "snapshot"),
     ] {
         let answer = program.get(&format!("{at}/{rest}")).await.expect(422).json();

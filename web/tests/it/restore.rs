@@ -222,6 +222,86 @@ async fn only_a_plan_makes_the_button_live_and_it_carries_the_numbers() {
 }
 
 #[tokio::test]
+async fn a_plan_that_is_started_twice_at_once_is_one_restore() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let mut agent = listed(&world, &client).await;
+    let href = format!("/hosts/{}/restore", agent.host);
+    let job = job_of(&planned(&mut client, &href, "to=new_folder&verify=1").await);
+    ends(&mut agent, &world, job, done(3, 0, 0)).await;
+    let (mut one, mut other) = (client.clone(), client.clone());
+    let (start, plan) = (format!("{href}/start"), format!("plan={job}"));
+    let (first, second, third) = tokio::join!(
+        one.post_form(&start, &plan),
+        other.post_form(&start, &plan),
+        client.post_form(&start, &plan)
+    );
+    let mut statuses = [first, second, third].map(|answer| answer.status.as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409, 409]);
+}
+
+#[tokio::test]
+async fn what_a_restore_that_broke_off_has_left_is_not_left_alone_without_a_word() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let mut agent = listed(&world, &client).await;
+    let href = format!("/hosts/{}/restore", agent.host);
+    let fields = "to=original&overwrite=never&verify=1";
+    let plan = job_of(&planned(&mut client, &href, fields).await);
+    ends(&mut agent, &world, plan, done(9, 0, 0)).await;
+    let started =
+        client.post_form(&format!("{href}/start"), &format!("plan={plan}&confirm=boat-pi")).await.expect(303);
+    let broken = job_of(started.header("location"));
+    agent.start(&world, broken).await;
+    let full = Some(Class::DiskFull);
+    agent.finish(&world, broken, Outcome::Failed, full, "no space left", Summary::None).await;
+    let page = client.get(&format!("/jobs/{broken}")).await.expect(200).text;
+    assert!(page.contains("What was restored before it ended is not known"), "{page}");
+    assert!(page.contains("files that are not whole"), "{page}");
+    // Restore again compares what is there.
+    let again = client.get(&format!("{href}?plan={broken}")).await.expect(200).text;
+    assert!(again.contains("value=\"always\" selected"), "{again}");
+    // Another choice is told what it leaves.
+    let plan = job_of(&planned(&mut client, &href, fields).await);
+    ends(&mut agent, &world, plan, RestoreSummary { skipped: 9, verified: true, ..done(0, 0, 0) }).await;
+    let page = client.get(&format!("{href}?plan={plan}")).await.expect(200).text;
+    assert!(
+        page.contains("Files there may not be whole") && page.contains("Nothing would be written"),
+        "{page}"
+    );
+    // One that leaves all alone has mended nothing, and read nothing back.
+    let body = json!({"snapshot": SNAPSHOT, "paths": ["/srv/logbook/a"], "confirm": "boat-pi",
+        "target": {"kind": "original"}});
+    let by_api = async |client: &Client, agent: &mut TestAgent, body: &Value, summary| {
+        let made = client.post(&format!("/api{href}"), body).await.expect(202).json();
+        let job: JobId = made["id"].as_str().unwrap().parse().unwrap();
+        ends(agent, &world, job, summary).await;
+        client.get(&format!("/api/jobs/{job}")).await.json()
+    };
+    let alone = RestoreSummary { skipped: 9, verified: true, ..done(0, 0, 0) };
+    let left = by_api(&client, &mut agent, &body, alone).await;
+    assert_eq!(left["summary"]["verified"], false, "{left}");
+    let page = client.get(&format!("/jobs/{broken}")).await.expect(200).text;
+    assert!(!page.contains("Fixed since"), "{page}");
+    let mut other = body.clone();
+    other["paths"] = json!(["/srv/logbook/b"]);
+    other["overwrite"] = json!("always");
+    by_api(&client, &mut agent, &other, done(9, 0, 0)).await;
+    let page = client.get(&format!("/jobs/{broken}")).await.expect(200).text;
+    assert!(!page.contains("Fixed since"), "of another file: {page}");
+    let mut always = body;
+    always["overwrite"] = json!("always");
+    by_api(&client, &mut agent, &always, RestoreSummary { verified: true, ..done(0, 9, 0) }).await;
+    let page = client.get(&format!("/jobs/{broken}")).await.expect(200).text;
+    assert!(page.contains("Fixed since"), "{page}");
+    let plan = job_of(&planned(&mut client, &href, fields).await);
+    ends(&mut agent, &world, plan, RestoreSummary { skipped: 9, ..done(0, 0, 0) }).await;
+    let page = client.get(&format!("{href}?plan={plan}")).await.expect(200).text;
+    assert!(!page.contains("Files there may not be whole"), "{page}");
+}
+
+#[tokio::test]
 async fn what_may_replace_files_asks_for_the_name_of_the_host_and_keeps_what_was_typed() {
     let world = World::new();
     let mut client = world.admin().await;

@@ -187,6 +187,7 @@ pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>, form: Form) -> Res
         let runner = state.host(job.host)?.ok_or(Refused::HostNotFound)?;
         Ok((host, runner, job, why))
     };
+    let using = ctx.app.using_plan.lock().await;
     let (host, runner, job, why) = ctx.read(find).await?;
     let Some(planned) = plan::of_dry_run(&job, &host) else { return Err(Refused::JobNotFound.into()) };
     let earnest = plan::in_earnest(planned);
@@ -199,6 +200,7 @@ pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>, form: Form) -> Res
             Err(refused) => refused.into(),
         },
     };
+    drop(using);
     if !problem.is_about_input() {
         return Err(problem);
     }

@@ -5,9 +5,9 @@ use super::failures::{Failure, failures, more_failures};
 use crate::explanation::Explanation;
 use crate::format::{When, bytes, count, many, span};
 use crate::words::{job_result, many_entries, ran, restore_target};
-use fleet::record::{Host, Job, JobFigures, JobState, JobWhat, RestoreFigures, RestorePlan};
+use fleet::record::{Host, Job, JobFigures, JobState, JobWhat, RestoreFigures, RestorePlan, RestoreTarget};
 use fleet::{FleetState, JobFilter, Page, StoreError};
-use schema::{JobKind, Timestamp};
+use schema::{Class, HostId, JobKind, Overwrite, Timestamp};
 use serde::Serialize;
 
 /// A plan that is older than this is made again: what is there may be another by now.
@@ -15,6 +15,17 @@ const GOOD_FOR_MS: u64 = 60 * 60 * 1_000;
 
 /// How many restores since a plan are looked through for one that was started by it.
 const MOST_LATER: usize = 200;
+
+/// What is said where files of all the names are there and stay.
+const NOTHING_WRITTEN: &str = "Nothing would be written: files of these names are there already and stay, whatever is in them. \
+     Make the plan again with another choice to replace them.";
+
+/// A restore that ended before it was done.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Unfinished {
+    pub(crate) href: String,
+    pub(crate) when: When,
+}
 
 /// A line of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +57,8 @@ pub(crate) struct PlanView {
     pub(crate) loses: Option<String>,
     /// The room that lacks.
     pub(crate) no_space: Option<String>,
+    /// A restore to the same place that was not whole.
+    pub(crate) unfinished: Option<Unfinished>,
     pub(crate) is_estimate: bool,
     pub(crate) facts: Vec<Fact>,
     pub(crate) button: String,
@@ -76,6 +89,7 @@ impl PlanView {
             more_failures: s.some("and 7 more: the log names them"),
             loses: s.some("14 files are replaced and 3 deleted."),
             no_space: s.some("4.60 GiB are needed, 1.20 GiB are free."),
+            unfinished: Some(Unfinished { href: "/jobs/01".to_owned(), when: s.when() }),
             is_estimate: true,
             facts: Fact::samples(s),
             button: s.text("Restore 1,203 files, 4.60 GiB"),
@@ -120,6 +134,48 @@ pub(super) fn used_at(state: &FleetState, job: &Job) -> Result<Option<Timestamp>
         .map(|later| later.created_at))
 }
 
+/// Whether files may lie where it restored to that are not whole: they look like files, and only a comparison of their
+/// content tells.
+pub(super) fn may_have_left_unfinished(job: &Job, plan: &RestorePlan) -> bool {
+    let ended_badly = match (job.state, &job.figures) {
+        (JobState::Succeeded, JobFigures::Restore(done)) => done.failed > 0,
+        (JobState::Succeeded, _) => false,
+        // It was never there, or was refused before anything was written.
+        (JobState::Failed, _) => job.class != Some(Class::Policy) && job.started_at.is_some(),
+        (JobState::Warning | JobState::Lost | JobState::Cancelled, _) => job.started_at.is_some(),
+        _ => false,
+    };
+    ended_badly && !plan.dry_run && !matches!(plan.target, RestoreTarget::NewFolder { .. })
+}
+
+/// The newest restore of this host's to the same place that may have left files unfinished, unless a later one has written
+/// over them; only where the plan would leave them alone.
+pub(super) fn unfinished_there(
+    state: &FleetState,
+    runner: HostId,
+    plan: &RestorePlan,
+) -> Result<Option<Job>, StoreError> {
+    if plan.overwrite == Overwrite::Always || matches!(plan.target, RestoreTarget::NewFolder { .. }) {
+        return Ok(None);
+    }
+    let filter = JobFilter { host: Some(runner), kind: Some(JobKind::Restore), ..JobFilter::default() };
+    let jobs = state.jobs(&filter, &Page { limit: MOST_LATER, ..Page::default() })?.items;
+    for job in jobs {
+        let JobWhat::Restore(other) = &job.what else { continue };
+        if other.dry_run || other.target != plan.target {
+            continue;
+        }
+        if may_have_left_unfinished(&job, other) {
+            return Ok(Some(job));
+        }
+        let is_same = (&other.source, &other.paths) == (&plan.source, &plan.paths);
+        if is_same && other.overwrite == Overwrite::Always && job.state == JobState::Succeeded {
+            return Ok(None);
+        }
+    }
+    Ok(None)
+}
+
 /// Why what a dry run has found is no ground to restore now: pure.
 pub(super) fn why_not_yet(now: Timestamp, job: &Job, used_at: Option<Timestamp>) -> Option<String> {
     if !job.state.is_ended() {
@@ -148,14 +204,20 @@ pub(super) fn why_not_yet(now: Timestamp, job: &Job, used_at: Option<Timestamp>)
     match (changes, found.failed) {
         // Folders are no files: empty ones are made all the same.
         (0, 0) if found.skipped == 0 => None,
-        (0, 0) => Some("Nothing would be written: all of it is there already.".to_owned()),
+        (0, 0) => Some(NOTHING_WRITTEN.to_owned()),
         (0, _) => Some("Nothing of it can be restored.".to_owned()),
         _ => None,
     }
 }
 
 /// What is shown of it; `host` is the one that does it, `why` is why it can't be done now.
-pub(super) fn view(host: &Host, job: &Job, plan: &RestorePlan, why: Option<String>) -> PlanView {
+pub(super) fn view(
+    host: &Host,
+    job: &Job,
+    plan: &RestorePlan,
+    why: Option<String>,
+    unfinished: Option<&Job>,
+) -> PlanView {
     let ended = job.state.is_ended();
     let none = RestoreFigures::default();
     let (found, has_figures) = match &job.figures {
@@ -185,6 +247,10 @@ pub(super) fn view(host: &Host, job: &Job, plan: &RestorePlan, why: Option<Strin
         failures: failures(found),
         more_failures: more_failures(found),
         loses: if has_plan { loses(found) } else { None },
+        unfinished: unfinished.map(|job| Unfinished {
+            href: format!("/jobs/{}", job.id),
+            when: When::short(job.finished_at.unwrap_or(job.created_at)),
+        }),
         no_space: needs.map(|free| format!("{} are needed, {} are free.", bytes(found.bytes), bytes(free))),
         is_estimate: has_plan && found.is_estimate,
         facts: facts(host, plan, found),
@@ -267,8 +333,6 @@ mod tests {
     use super::super::super::job_view::sample_job;
     use super::*;
     use crate::sample::{NOW, Sample};
-    use fleet::record::RestoreTarget;
-    use schema::{HostId, Overwrite};
 
     fn dry_run(state: JobState, figures: Option<RestoreFigures>) -> Job {
         let plan = RestorePlan {
@@ -302,7 +366,7 @@ mod tests {
             (dry_run(JobState::Running, None), 0, Some("not ended")),
             (dry_run(JobState::Failed, None), 0, Some("came to nothing")),
             (dry_run(JobState::Failed, found(3, 0, 0)), 0, Some("come to its end")),
-            (dry_run(JobState::Succeeded, there), 0, Some("all of it is there")),
+            (dry_run(JobState::Succeeded, there), 0, Some("Nothing would be written")),
             (dry_run(JobState::Succeeded, found(0, 0, 0)), 0, None),
             (dry_run(JobState::Warning, found(0, 0, 2)), 0, Some("Nothing of it")),
         ] {

@@ -265,7 +265,9 @@ pub(super) fn read(
             let change = plan_href(host.id, job.id);
             view.change_what = format!("{change}&step=what");
             view.change_where = format!("{change}&step=where");
-            view.plan = Some(PlanView { typed, ..plan::view(&runner, &job, planned, why) });
+            let unfinished = plan::unfinished_there(state, runner.id, planned)?;
+            view.plan =
+                Some(PlanView { typed, ..plan::view(&runner, &job, planned, why, unfinished.as_ref()) });
         }
     }
     Ok(view)

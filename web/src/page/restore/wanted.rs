@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use fleet::FleetState;
 use fleet::record::{Host, Job, JobWhat};
-use schema::JobId;
+use schema::{JobId, Overwrite};
 
 /// Which part is open.
 pub(super) enum Open {
@@ -34,11 +34,14 @@ impl Wanted {
         let is_elsewhere = named.as_ref().is_some_and(|job| job.repository_of() != host.id);
         let job = named.filter(|job| job.repository_of() == host.id);
         let plan = job.as_ref().and_then(|job| match &job.what {
-            JobWhat::Restore(plan) => Some((plan, job.host)),
+            JobWhat::Restore(plan) => Some((plan, job)),
             _ => None,
         });
         let choices = match plan {
-            Some((plan, runner)) => Choices::of_plan(plan, runner),
+            Some((plan, job)) if plan::may_have_left_unfinished(job, plan) => {
+                Choices { overwrite: Overwrite::Always, ..Choices::of_plan(plan, job.host) }
+            }
+            Some((plan, job)) => Choices::of_plan(plan, job.host),
             None => Choices::read(query.fields()),
         };
         let place = Place {
