@@ -7,6 +7,7 @@ use schema::{
 };
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -57,6 +58,8 @@ pub struct Config {
     pub archive_dir: Setting<PathBuf>,
     /// How many of them are kept.
     pub archives_kept: Setting<usize>,
+    /// Programs by which notices can be told, each as `NAME=FILE`.
+    pub notice_scripts: Setting<Vec<String>>,
     /// How logs look.
     pub log: Setting<LogFormat>,
 }
@@ -173,6 +176,9 @@ pub struct Layer {
     /// So many of these archives are kept, the newest ones [default: 7]
     #[arg(long, value_name = "N")]
     pub archives_kept: Option<usize>,
+    /// Program by which notices can be told, which gets them on its standard input; may be given more than once
+    #[arg(long = "notice-script", value_name = "NAME=FILE")]
+    pub notice_scripts: Option<Vec<String>>,
     /// How logs look [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<LogFormat>,
@@ -280,6 +286,7 @@ impl Layer {
             host_share_mib: parsed("HOLDFAST_HOST_SHARE_MIB", get("HOLDFAST_HOST_SHARE_MIB"), NUMBER)?,
             archive_dir: get("HOLDFAST_ARCHIVE_DIR").map(PathBuf::from),
             archives_kept: parsed("HOLDFAST_ARCHIVES_KEPT", get("HOLDFAST_ARCHIVES_KEPT"), NUMBER)?,
+            notice_scripts: get("HOLDFAST_NOTICE_SCRIPTS").map(|text| list(&text)),
             log,
         })
     }
@@ -345,6 +352,7 @@ impl Layers {
             data_dir,
             archive_dir,
             archives_kept: self.pick(|layer| layer.archives_kept, || 7),
+            notice_scripts: self.pick(|layer| layer.notice_scripts.clone(), Vec::new),
             master_key_file: self.pick_optional(|layer| layer.master_key_file.clone()),
             mqtt_plain: Setting { value: plain_address(&plain)?, source: plain.source },
             mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || vec![dialled]),
@@ -425,6 +433,19 @@ impl Config {
         if !(1..=MAX_PUBLIC).contains(&public.value.len()) || public.value.iter().enumerate().any(is_again) {
             let problem = "must be one to four different addresses";
             return invalid("mqtt-public", &public.value.join(","), &public.source, problem);
+        }
+        let scripts = &self.notice_scripts;
+        let is_script = |text: &String| {
+            script(text).is_some_and(|(name, file)| schema::name::is_valid(name) && file.is_absolute())
+        };
+        if let Some(text) = scripts.value.iter().find(|text| !is_script(text)) {
+            let problem =
+                "must be a name, = and the absolute path of a program, such as pager=/usr/local/bin/pager";
+            return invalid("notice-script", text, &scripts.source, problem);
+        }
+        if self.scripts().len() != scripts.value.len() {
+            let problem = "must be different names";
+            return invalid("notice-script", &scripts.value.join(","), &scripts.source, problem);
         }
         let url = &self.public_url;
         if !(url.value.starts_with("http://") || url.value.starts_with("https://")) {
@@ -556,11 +577,19 @@ impl fmt::Display for Config {
         line("host-share-mib", self.host_share_mib.value.to_string(), &self.host_share_mib.source)?;
         line("archive-dir", self.archive_dir.value.display().to_string(), &self.archive_dir.source)?;
         line("archives-kept", self.archives_kept.value.to_string(), &self.archives_kept.source)?;
+        line("notice-script", self.notice_scripts.value.join(","), &self.notice_scripts.source)?;
         line("log", format!("{:?}", self.log.value).to_lowercase(), &self.log.source)
     }
 }
 
 impl Config {
+    /// The programs by which notices can be told, by name.
+    #[must_use]
+    pub fn scripts(&self) -> BTreeMap<String, PathBuf> {
+        let all = self.notice_scripts.value.iter().filter_map(|text| script(text));
+        all.map(|(name, file)| (name.to_owned(), file.to_owned())).collect()
+    }
+
     /// The settings that somebody gave, as a settings file: what another machine would be given to be the same server,
     /// and what agents dial in any case. Where the data lies is left out, and so are the master key and the certificates: they
     /// come in the data folder, where they are found without being named.
@@ -591,6 +620,7 @@ impl Config {
         let proxies = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
         put("trusted_proxies", list(proxies), &self.trusted_proxies.source);
         put("tls_names", list(self.tls_names.value.clone()), &self.tls_names.source);
+        put("notice_scripts", list(self.notice_scripts.value.clone()), &self.notice_scripts.source);
         put("archive_dir", text(&self.archive_dir.value.display()), &self.archive_dir.source);
         for (name, value, source) in [
             ("max_connections", self.max_connections.value as u64, &self.max_connections.source),
@@ -609,6 +639,11 @@ impl Config {
         put("log", format!("{:?}", self.log.value).to_lowercase().into(), &self.log.source);
         table
     }
+}
+
+/// The name and the program of `NAME=FILE`.
+fn script(text: &str) -> Option<(&str, &Path)> {
+    text.split_once('=').map(|(name, file)| (name, Path::new(file)))
 }
 
 /// The address under which this machine itself reaches a listener on `bound`.
@@ -739,7 +774,8 @@ mod tests {
                    public_url = 'https://a.lan'\ntrusted_proxies = ['10.0.0.0/8']\ntls_names = ['b.lan']\n\
                    tls_certificate = '/tc'\ntls_key = '/tk'\nmax_connections = 5\nmax_viewers = 6\n\
                    max_viewers_per_account = 7\nkeep_jobs_days = 8\nhost_share_mib = 9\n\
-                   archive_dir = '/a'\narchives_kept = 10\nlog = 'json'\nmaster_key_file = '/m'";
+                   archive_dir = '/a'\narchives_kept = 10\n\
+                   notice_scripts = ['pager=/p']\nlog = 'json'\nmaster_key_file = '/m'";
         let wanted: toml::Table = toml::from_str(all).unwrap();
         let config = layers("data_dir = '/d'", "", all).resolve().unwrap();
         // What lies in the data folder of a server that is restored is found there.
@@ -874,6 +910,10 @@ mod tests {
             ("tls_names = ['vault.lan,nas.lan']", "tls-name"),
             ("tls_names = ['https://vault.lan']", "tls-name"),
             ("max_connections = 0", "max-connections"),
+            ("notice_scripts = ['pager']", "notice-script"),
+            ("notice_scripts = ['pager=bin/pager']", "notice-script"),
+            ("notice_scripts = ['a b=/p']", "notice-script"),
+            ("notice_scripts = ['a=/p', 'a=/q']", "notice-script"),
             ("max_viewers = 0", "max-viewers"),
             ("max_viewers = 5000", "max-viewers"),
             ("max_viewers_per_account = 0", "max-viewers-per-account"),

@@ -203,7 +203,8 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     let settings = web_settings(&config, both, &gate, running, &own_pieces, archives, rollover);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let router = web::router(fleet.clone(), settings).merge(websocket::router(gate.clone(), proxies.clone()));
-    let kept = (fleet.clone(), config.public_url.value.clone(), notices::of_router(&router));
+    let outside = notices::Outside { base: config.public_url.value.clone(), scripts: config.scripts() };
+    let kept = (fleet.clone(), outside, notices::of_router(&router));
     tasks.spawn("notices", notices::LOOK_EVERY, move |beat| {
         notices::run(kept.0.clone(), kept.1.clone(), Arc::clone(&kept.2), beat)
     });

@@ -49,7 +49,11 @@ pub(crate) fn web_settings(
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         refused_connections: Arc::new(move || refused.refused_connections()),
         archives,
-        send_notice: notices::at_once(public_url.clone()),
+        notice_scripts: config.scripts().into_keys().collect(),
+        send_notice: notices::at_once(notices::Outside {
+            base: public_url.clone(),
+            scripts: config.scripts(),
+        }),
         stopped,
         lost_piece: Arc::new(move || own_pieces.found()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.

@@ -129,8 +129,7 @@ impl FleetState {
         hosts: &[HostSeen],
         server: &[ServerNeed],
     ) -> Result<bool, StoreError> {
-        let server = incidents::with_channels(&self.view, server)?;
-        Ok(incidents::look(&self.view, hosts, &server, self.now)?.changes())
+        Ok(incidents::look(&self.view, hosts, server, self.now)?.changes())
     }
 
     /// How many hosts stand how.

@@ -6,12 +6,12 @@
 use crate::link::Sent;
 use crate::record::meta::{LostSpan, Meta};
 use crate::record::{
-    Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, Cause, Channel, ClosedBy,
-    DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Email, Ending, Event, Every,
-    Extent, FindPlan, Flawed, ForgetFigures, GivenAddress, Group, Heartbeat, Hold, JobFigures, JobState,
-    JobWhat, Lack, Left, Loss, MailSecurity, Newest, Origin, Past, ProbeFigures, RestoreFailure,
-    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, RouteState, SendFault, Severity, Soundness,
-    SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Webhook, WebhookForm, Whole,
+    Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, BodyTemplate, Cause, Channel,
+    ClosedBy, DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Email, Ending,
+    Event, Every, Extent, FindPlan, Flawed, ForgetFigures, GivenAddress, Group, Heartbeat, Hold, JobFigures,
+    JobState, JobWhat, Lack, Left, Loss, MailSecurity, Newest, Origin, Past, ProbeFigures, RestoreFailure,
+    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, RouteState, Script, SendFault, Severity,
+    Soundness, SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Webhook, WebhookForm, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, IncidentId, JobId, Overwrite, Refusal, RepoId, Slot, SlotRevision,
@@ -133,6 +133,7 @@ fn enums(written: &mut Written) {
         Event::Worsened => Event::Worsened,
         Event::StillOpen => Event::StillOpen,
         Event::Recovered => Event::Recovered,
+        Event::Ended => Event::Ended,
     });
     each!(written, Channel {
         Channel::Email(_) => Channel::Email(Email {
@@ -150,6 +151,7 @@ fn enums(written: &mut Written) {
             header_names: vec![text("X-Token")],
             secret_names: vec![text("topic")],
             is_signed: true,
+            template: Some(BodyTemplate { text: text("{{ text }}"), content_type: text("text/plain") }),
             ca: String::new(),
         }),
         Channel::Heartbeat(_) => Channel::Heartbeat(Heartbeat {
@@ -157,6 +159,7 @@ fn enums(written: &mut Written) {
             every_min: 5,
             ca: String::new(),
         }),
+        Channel::Script(_) => Channel::Script(Script { name: text("pager") }),
     });
     for security in MailSecurity::ALL {
         written.add(&format!("MailSecurity {}", security.as_str()), &security);

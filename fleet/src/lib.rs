@@ -135,8 +135,8 @@ pub use listing::SnapshotCursor;
 pub use login::NoLogin;
 pub use newcomer::Newcomer;
 pub use notices::{
-    ChannelInput, ChannelView, DueMessage, MOST_CHANNELS, MOST_ROUTES, Message, NamedSecrets, OnItsWay,
-    RouteInput, RouteView, Sent,
+    ChannelInput, ChannelView, DueMessage, MOST_CHANNELS, MOST_ROUTES, MOST_TOLD, Message, NamedSecrets,
+    OnItsWay, RouteInput, RouteView, Sent,
 };
 pub use opening::{Checked, check_key_file};
 pub use page_url::leads_others;
@@ -154,6 +154,6 @@ pub use store::WriterCounts;
 pub use succession::Heard;
 pub use view::{
     AuditFilter, CauseGroup, CauseGroups, DAYS, Day, FleetCounts, HostFilter, HostProof, HostRow,
-    HostStanding, IncidentState, IncidentView, JobFilter, MetHost, Page, Paged, ProofOfGroup, ProofStatus,
-    Reason, RestoreEstimate, ScheduleView, Status,
+    HostStanding, IncidentState, IncidentView, JobFilter, MetChannel, MetHost, Page, Paged, ProofOfGroup,
+    ProofStatus, Reason, RestoreEstimate, ScheduleView, Status,
 };

@@ -90,7 +90,7 @@ mod words;
 pub use api::redacted;
 pub use format::{ago, rfc3339};
 pub use kit::{KitError, KitFile, kit_name, new_passphrase, passphrase_objection};
-pub use notice::{Mail, Request, RequestError, mail, percent_encoded, requests};
+pub use notice::{Mail, Request, RequestError, TemplateError, documented, mail, percent_encoded, requests};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;
 pub use refused_connection::{NotLetIn, RefusedConnection, RefusedConnections};

@@ -1,8 +1,33 @@
-//! Trying a channel: the one core behind the page and the API.
+//! Channels, as far as pages and API check and try them alike.
 
 use crate::app::Ctx;
+use crate::notice::check_template;
 use crate::problem::Problem;
 use crate::server_facts::Delivery;
+use fleet::ChannelInput;
+
+/// Refuses what only this side can judge: a template that makes no message, and a script that there is none of.
+pub(crate) fn checked(ctx: &Ctx, input: ChannelInput) -> Result<ChannelInput, Problem> {
+    match &input {
+        ChannelInput::Webhook { template: Some(template), .. } => {
+            check_template(&template.text, &template.content_type)
+                .map_err(|error| Problem::invalid("template", error.to_string()))?;
+        }
+        ChannelInput::Script { name } => {
+            let known = &ctx.app.settings.notice_scripts;
+            if !known.contains(name) {
+                let there = match known.as_slice() {
+                    [] => "names none (--notice-script NAME=FILE)".to_owned(),
+                    known => format!("names {}", known.join(", ")),
+                };
+                let why = format!("There is no script {name:?}: the server's configuration {there}.");
+                return Err(Problem::invalid("script", why));
+            }
+        }
+        _ => {}
+    }
+    Ok(input)
+}
 
 /// Sends a message that tells nothing else, at once, and says what came of it.
 pub(crate) async fn try_channel(ctx: &Ctx, name: &str) -> Result<Delivery, Problem> {

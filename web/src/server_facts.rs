@@ -42,6 +42,8 @@ pub struct WebSettings {
     pub refused_connections: Arc<dyn Fn() -> RefusedConnections + Send + Sync>,
     /// Becomes true when the server stops: streams of events end at once, for they have no end of their own.
     pub stopped: watch::Receiver<bool>,
+    /// The scripts that the server's configuration names, by which notices can be told.
+    pub notice_scripts: Vec<String>,
     /// Sends a message of notices at once, to try a channel.
     pub send_notice: SendNotice,
     /// Whether browsers are told to use TLS for this machine from now on (HSTS).

@@ -8,6 +8,7 @@
 mod bounded;
 mod failure;
 mod redact;
+mod script;
 mod smtp;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use fleet::record::{Channel, ChannelId, SendFault};
 use fleet::{Change, Changed, DueMessage, Fleet, Sent};
 use futures_util::future::join_all;
 use redact::Redacted;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::broadcast::{self, error::RecvError};
 use web::{Delivery, SendNotice};
 use wellness::Wellness;
@@ -34,13 +35,22 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// How long it rests after a round, however much is due.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Sends what is due, for ever. `base` is where the pages are.
-pub(crate) async fn run(fleet: Fleet, base: String, wellness: Wellness, beat: Beat) {
+/// What messages need of the server's settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outside {
+    /// Where the pages are, without a slash at the end.
+    pub(crate) base: String,
+    /// The programs that may be started, by what the configuration calls them.
+    pub(crate) scripts: BTreeMap<String, PathBuf>,
+}
+
+/// Sends what is due, for ever.
+pub(crate) async fn run(fleet: Fleet, outside: Outside, wellness: Wellness, beat: Beat) {
     let mut changes = fleet.changes();
     let mut heard = Heard::default();
     loop {
-        let is_well = beat.waits(round(&fleet, &base)).await;
-        beat.waits(beats(&fleet, &base, &wellness, &mut heard)).await;
+        let is_well = beat.waits(round(&fleet, &outside)).await;
+        beat.waits(beats(&fleet, &outside, &wellness, &mut heard)).await;
         beat.waits(tokio::time::sleep(PAUSE)).await;
         let next = fleet.next_message_in_ms().unwrap_or_else(|error| {
             tracing::error!(%error, "it can't be told when the next notice is due");
@@ -67,10 +77,10 @@ async fn notices_changed(changes: &mut broadcast::Receiver<Change>) -> bool {
 }
 
 /// Sends what is due now. `false` = that can't be told.
-async fn round(fleet: &Fleet, base: &str) -> bool {
+async fn round(fleet: &Fleet, outside: &Outside) -> bool {
     match fleet.begin_messages().await {
         Ok(due) => {
-            join_all(due.into_iter().map(|message| one(fleet, base, message))).await;
+            join_all(due.into_iter().map(|message| one(fleet, outside, message))).await;
             true
         }
         Err(refused) => {
@@ -90,7 +100,7 @@ struct Heard {
 }
 
 /// Sends the heartbeats that are due, if the server is well.
-async fn beats(fleet: &Fleet, base: &str, wellness: &Wellness, heard: &mut Heard) {
+async fn beats(fleet: &Fleet, outside: &Outside, wellness: &Wellness, heard: &mut Heard) {
     let due = match fleet.begin_beats().await {
         Ok(due) => due,
         Err(refused) => {
@@ -113,7 +123,7 @@ async fn beats(fleet: &Fleet, base: &str, wellness: &Wellness, heard: &mut Heard
     }
     let each = due.into_iter().map(async |due| {
         let (channel, name) = (due.channel, due.name.clone());
-        (channel, name, deliver(due, base).await.sent)
+        (channel, name, deliver(due, outside).await.sent)
     });
     for (channel, name, sent) in join_all(each).await {
         let fault = match &sent {
@@ -137,9 +147,9 @@ async fn beats(fleet: &Fleet, base: &str, wellness: &Wellness, heard: &mut Heard
     }
 }
 
-async fn one(fleet: &Fleet, base: &str, due: DueMessage) {
+async fn one(fleet: &Fleet, outside: &Outside, due: DueMessage) {
     let (channel, id, name) = (due.channel, due.message.id, due.name.clone());
-    let sent = deliver(due, base).await.sent;
+    let sent = deliver(due, outside).await.sent;
     match &sent {
         Sent::Taken => tracing::info!(channel = name, message = %id, "notices sent"),
         Sent::Partly { fault, .. } => {
@@ -156,16 +166,16 @@ async fn one(fleet: &Fleet, base: &str, due: DueMessage) {
 }
 
 /// Sends one at once, for whoever tries a channel.
-pub(crate) fn at_once(base: String) -> SendNotice {
+pub(crate) fn at_once(outside: Outside) -> SendNotice {
     Arc::new(move |due| {
-        let base = base.clone();
-        Box::pin(async move { deliver(due, &base).await })
+        let outside = outside.clone();
+        Box::pin(async move { deliver(due, &outside).await })
     })
 }
 
 /// Sends a message, and says what came of it without any secret of its channel.
-async fn deliver(due: DueMessage, base: &str) -> Delivery {
-    let secrets = Redacted::of(&due.secrets);
+async fn deliver(due: DueMessage, outside: &Outside) -> Delivery {
+    let (secrets, base) = (Redacted::of(&due.secrets), outside.base.as_str());
     let trying = async {
         match &due.how {
             Channel::Email(email) => smtp::send(email, &due.secrets, &due.message, base).await,
@@ -174,6 +184,13 @@ async fn deliver(due: DueMessage, base: &str) -> Delivery {
                 webhook::send(webhook, &due.secrets, &due.message, base, now).await.map(Taken::from)
             }
             Channel::Heartbeat(beat) => webhook::beat(beat, &due.secrets).await.map(Taken::from),
+            Channel::Script(script) => match outside.scripts.get(&script.name) {
+                Some(program) => script::send(program, &due.message, base).await.map(Taken::from),
+                None => {
+                    let why = format!("The server's configuration names no script {}.", script.name);
+                    Err(Failure::said(SendFault::Setting, why))
+                }
+            },
         }
     };
     let tried = tokio::time::timeout(WITHIN, trying).await;

@@ -1,6 +1,6 @@
 //! The outbox, the sender and a receiver over real connections; only the clock of the fleet is set.
 
-use super::{Heard, Wellness, at_once, beats, round};
+use super::{Heard, Outside, Wellness, at_once, beats, round};
 use fleet::record::{
     Actor, Cause, ChannelFlags, Email, MailSecurity, RouteState, Secret, SendFault, Severity, WebhookForm,
 };
@@ -21,6 +21,10 @@ use tokio::{
 };
 
 const BASE: &str = "https://holdfast.example";
+
+fn outside() -> Outside {
+    Outside { base: BASE.to_owned(), ..Outside::default() }
+}
 const MINUTE_MS: u64 = 60_000;
 const PATH: &str = "/hooks/a-secret-path";
 
@@ -108,6 +112,7 @@ fn hook(address: SocketAddr) -> ChannelInput {
         signing_key: Some(Secret::new("signing-key")),
         headers: Some([("X-Token".to_owned(), Some(Secret::new("header-token")))].into()),
         secrets: None,
+        template: None,
         ca: String::new(),
     }
 }
@@ -153,7 +158,7 @@ impl Scene {
     }
 
     async fn round(&self) {
-        round(&self.fleet, BASE).await;
+        round(&self.fleet, &outside()).await;
     }
 
     fn channel(&self, name: &str) -> ChannelView {
@@ -263,7 +268,7 @@ async fn a_test_says_what_the_other_side_said_and_tells_no_secret() {
         "HTTP/1.1 200 OK\r\ncontent-length: 49\r\n\r\ntook it with header-token at /hooks/a-secret-path";
     let receiver = Receiver::start(&[echo]).await;
     let scene = Scene::new(&[("hook", receiver.address)]).await;
-    let send = at_once(BASE.to_owned());
+    let send = at_once(outside());
     let delivery = send(scene.fleet.test_message("hook").unwrap()).await;
     assert_eq!(delivery.sent, Sent::Taken);
     assert!(delivery.said.starts_with("took it with … at"), "{}", delivery.said);
@@ -290,21 +295,21 @@ async fn a_heartbeat_is_sent_while_the_server_is_well_and_not_else() {
         Box::pin(async move { answer })
     });
     let mut heard = Heard::default();
-    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    beats(&scene.fleet, &outside(), &wellness, &mut heard).await;
     assert_eq!((receiver.all().len(), heard.withheld.as_deref()), (0, Some("the disk is full")));
     *is_well.lock().unwrap() = Ok(());
     let channel = || scene.fleet.read().unwrap().channels().unwrap().remove(0);
     // Where it is led elsewhere it was not taken, and nobody follows.
-    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    beats(&scene.fleet, &outside(), &wellness, &mut heard).await;
     let failing = channel().failing.map(|(_, error)| error.fault);
     assert_eq!(
         (receiver.all().len(), heard.withheld.take(), failing),
         (1, None, Some(SendFault::Redirect(302)))
     );
-    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    beats(&scene.fleet, &outside(), &wellness, &mut heard).await;
     assert_eq!((receiver.all().len(), heard.failing.len()), (1, 1), "it is not due");
     scene.clock.fetch_add(MINUTE_MS, Ordering::Relaxed);
-    beats(&scene.fleet, BASE, &wellness, &mut heard).await;
+    beats(&scene.fleet, &outside(), &wellness, &mut heard).await;
     assert!(heard.failing.is_empty());
     assert!(channel().failing.is_none() && channel().taken_at.is_some());
     let all = receiver.all();
@@ -319,7 +324,7 @@ async fn an_answer_whose_status_is_there_counts_though_it_never_ends() {
     let receiver = Receiver::start(&answers).await;
     let scene = Scene::new(&[("hook", receiver.address)]).await;
     for said in ["thanks", ""] {
-        let delivery = at_once(BASE.to_owned())(scene.fleet.test_message("hook").unwrap()).await;
+        let delivery = at_once(outside())(scene.fleet.test_message("hook").unwrap()).await;
         assert_eq!((delivery.sent, delivery.said.as_str()), (Sent::Taken, said));
     }
 }
@@ -353,10 +358,79 @@ async fn a_mail_server_that_never_ends_its_line_fills_no_memory() {
     let flags = ChannelFlags { is_on: true, acknowledges: false };
     let input = ChannelInput::Email { email, password: None };
     scene.fleet.add_channel("mail".to_owned(), flags, input, by()).await.unwrap();
-    let delivery = at_once(BASE.to_owned())(scene.fleet.test_message("mail").unwrap()).await;
+    let delivery = at_once(outside())(scene.fleet.test_message("mail").unwrap()).await;
     assert!(matches!(delivery.sent, Sent::Refused { .. }), "{delivery:?}");
     assert!(delivery.said.contains("it says too much"), "{delivery:?}");
     talking.await.unwrap();
     // What the system holds between both is more than what is read.
     assert!(said.load(Ordering::Relaxed) < 32 << 20);
+}
+
+/// What a script makes of a message, tried once.
+async fn by_script(lines: &str) -> web::Delivery {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script");
+    std::fs::write(&file, format!("#!/bin/sh\n{lines}\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let scene = Scene::new(&[]).await;
+    let flags = ChannelFlags { is_on: true, acknowledges: false };
+    let input = ChannelInput::Script { name: "pager".to_owned() };
+    scene.fleet.add_channel("pager".to_owned(), flags, input, by()).await.unwrap();
+    let scripts = [("pager".to_owned(), file)].into();
+    let outside = Outside { scripts, ..outside() };
+    at_once(outside)(scene.fleet.test_message("pager").unwrap()).await
+}
+
+#[tokio::test]
+async fn a_script_gets_the_documented_json_and_nothing_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (got, seen) = (folder.path().join("got"), folder.path().join("seen"));
+    let lines = format!("cat > {}; (env; pwd; echo $#) > {}; echo paged", got.display(), seen.display());
+    let delivery = by_script(&lines).await;
+    assert_eq!((delivery.sent, delivery.said.as_str()), (Sent::Taken, "paged\n"));
+    let told: Value = serde_json::from_slice(&std::fs::read(got).unwrap()).unwrap();
+    assert_eq!((&told["event"], told["id"].as_str().map(str::len)), (&"test".into(), Some(32)));
+    let seen = std::fs::read_to_string(seen).unwrap();
+    let mut variables = seen.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+    // The shell's own, and the two that it gets.
+    assert!(variables.all(|name| ["LANG", "PATH", "PWD", "OLDPWD", "SHLVL", "_"].contains(&name)), "{seen}");
+    assert!(seen.ends_with("/\n0\n"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_script_that_fails_prints_without_end_or_starts_others_is_told_as_it_is() {
+    let refused = |delivery: &web::Delivery| match delivery.sent {
+        Sent::Refused { fault, .. } => Some(fault),
+        _ => None,
+    };
+    let failed = by_script("echo no such pager >&2; exit 7").await;
+    assert_eq!((refused(&failed), failed.said.trim()), (Some(SendFault::Exit(7)), "no such pager"));
+    assert_eq!(refused(&by_script("kill -9 $$").await), Some(SendFault::Exit(137)));
+    // It reads nothing, and prints more than is heard, of which the beginning is shown.
+    let loud = by_script("head -c 3000000 /dev/zero | tr '\\0' x").await;
+    assert_eq!((loud.sent, loud.said.len()), (Sent::Taken, 300));
+    // What it leaves behind holds its outputs open.
+    let leaves = by_script("sleep 60 & echo done").await;
+    assert_eq!((leaves.sent, leaves.said.as_str()), (Sent::Taken, "done\n"));
+    let scene = Scene::new(&[]).await;
+    let flags = ChannelFlags { is_on: true, acknowledges: false };
+    let input = ChannelInput::Script { name: "gone".to_owned() };
+    scene.fleet.add_channel("gone".to_owned(), flags, input, by()).await.unwrap();
+    let unknown = at_once(outside())(scene.fleet.test_message("gone").unwrap()).await;
+    assert_eq!(refused(&unknown), Some(SendFault::Setting));
+    assert!(unknown.said.contains("names no script gone"), "{}", unknown.said);
+}
+
+#[tokio::test]
+async fn a_script_that_hangs_is_killed_with_all_that_it_has_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let beats = folder.path().join("beats");
+    let lines = format!("(while :; do date >> {0}; sleep 0.1; done) & wait", beats.display());
+    let hangs = by_script(&lines).await;
+    assert!(matches!(hangs.sent, Sent::Refused { fault: SendFault::TooSlow, .. }), "{hangs:?}");
+    let length = || std::fs::metadata(&beats).unwrap().len();
+    let before = length();
+    assert!(before > 0);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(length(), before, "nothing of it goes on");
 }

@@ -1,7 +1,7 @@
 //! What incidents are made of: how each host and the server stand, from the one judgement that pages, API, metrics and
 //! topics show.
 
-use crate::record::{Cause, Severity};
+use crate::record::{Cause, Severity, Subject};
 use crate::units::{DAY_MS, MINUTE_MS};
 use crate::view::{HostStanding, Status};
 use schema::{Class, HostId, Timestamp};
@@ -44,6 +44,23 @@ pub struct ServerNeed {
     pub cause: Cause,
     /// How bad it is.
     pub severity: Severity,
+}
+
+/// The same, and of what: of the server itself, or of a channel of notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnNeed {
+    pub(crate) subject: Subject,
+    pub(crate) cause: Cause,
+    pub(crate) severity: Severity,
+    /// Since when; `None` = since it is seen.
+    pub(crate) since: Option<Timestamp>,
+}
+
+impl From<ServerNeed> for OwnNeed {
+    fn from(need: ServerNeed) -> Self {
+        let ServerNeed { cause, severity } = need;
+        Self { subject: Subject::Server, cause, severity, since: None }
+    }
 }
 
 /// How a host stands.

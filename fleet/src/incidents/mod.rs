@@ -26,12 +26,13 @@ use crate::fleet::Fleet;
 use crate::notices::{self, Telling};
 use crate::op::Op;
 use crate::record::{
-    Actor, AuditAction, AuditTarget, Cause, Event, Incident, IncidentAck, LONGEST_REST_MS, Noted, Severity,
-    Subject,
+    Actor, AuditAction, AuditTarget, Cause, ChannelId, Incident, IncidentAck, LONGEST_REST_MS, Noted,
+    Severity, Subject,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{INCIDENT_SUBJECTS, Reads, Span};
+use condition::OwnNeed;
 use link::AckLink;
 use plan::{Notice, Plan, Seen};
 use schema::{IncidentId, Timestamp};
@@ -145,20 +146,24 @@ fn acknowledge(
 fn planned(op: &mut Op<'_, '_>, hosts: &[HostSeen], server: &[ServerNeed]) -> Result<Plan, StoreError> {
     let (now, facts) = (op.now, op.facts);
     let known = row::standing(op.tx)?;
-    let server = &with_channels(op.tx, server)?;
-    Ok(plan::plan(now, Seen { hosts, server }, known, || IncidentId::new(now, facts.random())))
+    let (channels, own) = with_channels(op.tx, server)?;
+    let seen = Seen { hosts, own: &own, channels: &channels };
+    Ok(plan::plan(now, seen, known, || IncidentId::new(now, facts.random())))
 }
 
-/// What the server needs, a channel that fails included: of that only its own rows know.
-pub(crate) fn with_channels(
+/// The channels that are on, and what the server needs, those of them that fail included: of that only their rows know.
+fn with_channels(
     reads: &impl Reads,
     server: &[ServerNeed],
-) -> Result<Vec<ServerNeed>, StoreError> {
-    let mut all = server.to_vec();
-    if notices::some_channel_fails(reads)? {
-        all.push(ServerNeed { cause: Cause::Channel, severity: Severity::Warning });
-    }
-    Ok(all)
+) -> Result<(Vec<ChannelId>, Vec<OwnNeed>), StoreError> {
+    let channels = notices::channels_on(reads)?;
+    let own = server.iter().map(|need| OwnNeed::from(*need));
+    let failing = channels.iter().filter_map(|(channel, failing_since)| {
+        let (subject, since) = (Subject::Channel(*channel), Some((*failing_since)?));
+        Some(OwnNeed { subject, cause: Cause::Channel, severity: Severity::Warning, since })
+    });
+    let own = own.chain(failing).collect();
+    Ok((channels.into_iter().map(|(channel, _)| channel).collect(), own))
 }
 
 /// What the plan has to tell, and of which incidents nobody needs to remember any more who was told.
@@ -168,13 +173,9 @@ fn tellings(plan: &Plan) -> Vec<Telling<'_>> {
         let incident = &planned.known.incident;
         let notice = plan.notices.iter().find(|notice| notice.incident == incident.id);
         let what = notice.map(|notice| (notice.event, notice.count));
-        let is_over = what.is_some_and(|(event, _)| event == Event::Recovered);
+        let is_over = what.is_some_and(|(event, _)| event.is_over());
         let met = planned.known.met.iter().filter(|(_, met)| is_over || met.left.is_none());
-        let hosts = met.filter_map(|(subject, _)| match subject {
-            Subject::Server => None,
-            Subject::Host(host) => Some(*host),
-        });
-        all.push(Telling { incident, what, hosts: hosts.collect() });
+        all.push(Telling { incident, what, met: met.map(|(subject, _)| *subject).collect() });
     }
     all
 }

@@ -8,8 +8,10 @@
 //! Instants are compared by how long ago they were, and what lies ahead was just now: a clock that is set back delays what
 //! time alone decides until [`crate::clock`] has mended them.
 
-use super::condition::{Condition, HostSeen, InCommon, Need, ServerNeed, grace_ms, in_common};
-use crate::record::{Cause, Ending, Event, Incident, Left, Met, Noted, Severity, Subject, Worsened};
+use super::condition::{Condition, HostSeen, InCommon, Need, OwnNeed, grace_ms, in_common};
+use crate::record::{
+    Cause, ChannelId, Ending, Event, Incident, Left, Met, Noted, Severity, Subject, Worsened,
+};
 use crate::units::{DAY_MS, MINUTE_MS};
 use schema::{HostId, IncidentId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +44,10 @@ impl Known {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'s> {
     pub(crate) hosts: &'s [HostSeen],
-    pub(crate) server: &'s [ServerNeed],
+    /// What the server needs, and its channels.
+    pub(crate) own: &'s [OwnNeed],
+    /// The channels that are there and on.
+    pub(crate) channels: &'s [ChannelId],
 }
 
 /// Something to tell.
@@ -53,7 +58,7 @@ pub(crate) struct Notice {
     pub(crate) cause: Cause,
     pub(crate) storage: Option<String>,
     pub(crate) severity: Severity,
-    /// How many have it now, or, of one that recovered, had it at most.
+    /// How many have it now, or, of one that is over, had it at most.
     pub(crate) count: u32,
 }
 
@@ -149,7 +154,7 @@ pub(crate) fn plan(
     let conditions = conditions_of(&drafts, seen.hosts);
     let mut alone = Vec::new();
     let placed = place(now, &mut drafts, needy(now, seen), &mut alone);
-    let gone_on = leave(now, &mut drafts, &conditions, seen.server, &placed);
+    let gone_on = leave(now, &mut drafts, &conditions, seen, &placed);
     drafts.extend(gather(now, alone, &mut new_id));
     let mut plan = Plan::default();
     for mut draft in drafts {
@@ -164,7 +169,7 @@ pub(crate) fn plan(
 fn conditions_of(drafts: &[Draft], hosts: &[HostSeen]) -> BTreeMap<HostId, Condition> {
     let of_subject = |subject: &Subject| match subject {
         Subject::Host(host) => Some(*host),
-        Subject::Server => None,
+        Subject::Server | Subject::Channel(_) => None,
     };
     let met: BTreeSet<HostId> =
         drafts.iter().flat_map(|draft| draft.known.met.keys().filter_map(of_subject)).collect();
@@ -179,12 +184,12 @@ fn needy(now: Timestamp, seen: Seen<'_>) -> Vec<Needy> {
         let common = Common::of(need.cause, seen.storage.as_ref());
         Some(Needy { subject: Subject::Host(seen.host), common, need })
     });
-    let server = seen.server.iter().map(|own| Needy {
-        subject: Subject::Server,
-        common: Common::of(own.cause, None),
-        need: Need { cause: own.cause, severity: own.severity, since: now, is_acked: false },
+    let own = seen.own.iter().map(|own| {
+        let OwnNeed { subject, cause, severity, since } = *own;
+        let need = Need { cause, severity, since: since.unwrap_or(now), is_acked: false };
+        Needy { subject, common: Common::of(cause, None), need }
     });
-    let mut all: Vec<Needy> = hosts.chain(server).collect();
+    let mut all: Vec<Needy> = hosts.chain(own).collect();
     for needy in &mut all {
         needy.need.since = needy.need.since.min(now);
     }
@@ -273,7 +278,7 @@ fn leave(
     now: Timestamp,
     drafts: &mut [Draft],
     conditions: &BTreeMap<HostId, Condition>,
-    server: &[ServerNeed],
+    seen: Seen<'_>,
     placed: &BTreeMap<(Subject, Cause), usize>,
 ) -> BTreeMap<Subject, IncidentId> {
     let mut gone_on = BTreeMap::new();
@@ -287,8 +292,17 @@ fn leave(
                 continue;
             }
             let left = match subject {
-                Subject::Server if server.iter().any(|own| own.cause == cause) => continue,
-                Subject::Server => Left::Recovered,
+                Subject::Server | Subject::Channel(_)
+                    if seen.own.iter().any(|own| own.subject == *subject && own.cause == cause) =>
+                {
+                    continue;
+                }
+                // One that is switched off has not recovered.
+                Subject::Channel(channel) if !seen.channels.contains(channel) => {
+                    deleted.push(*subject);
+                    continue;
+                }
+                Subject::Server | Subject::Channel(_) => Left::Recovered,
                 Subject::Host(host) => match conditions.get(host) {
                     None => {
                         deleted.push(*subject);
@@ -407,9 +421,12 @@ impl Draft {
             incident.is_settled = true;
             incident.ack = None;
             // One that was acknowledged within its grace, and was over before that, is none.
-            let has_opened = incident.opened_at.is_some();
-            let is_told = has_opened && incident.noted.is_some() && ending != Ending::OtherCause;
-            return is_told.then(|| self.notice(Event::Recovered, self.known.incident.most));
+            let is_told = incident.opened_at.is_some() && incident.noted.is_some();
+            let event = match ending {
+                Ending::Recovered => Event::Recovered,
+                Ending::OtherCause | Ending::HostsDeleted => Event::Ended,
+            };
+            return is_told.then(|| self.notice(event, self.known.incident.most));
         }
         let is_follower = self.follows.is_some();
         if incident.opened_at.is_none()

@@ -7,8 +7,10 @@ use crate::record::{Incident, Met, Severity, Subject};
 use crate::refused::StoreError;
 use crate::roster::RosterEntry;
 use crate::status;
-use crate::store::{INCIDENTS, Order, Reads, Span};
-use crate::view::{CauseGroup, CauseGroups, HostRow, IncidentState, IncidentView, MetHost, Page, Paged};
+use crate::store::{CHANNELS, INCIDENTS, Order, Reads, Span};
+use crate::view::{
+    CauseGroup, CauseGroups, HostRow, IncidentState, IncidentView, MetChannel, MetHost, Page, Paged,
+};
 use schema::{HostId, IncidentId, Timestamp};
 use std::ops::ControlFlow;
 
@@ -22,7 +24,7 @@ pub(crate) fn hosts_seen(entries: &[RosterEntry], now: Timestamp) -> Vec<HostSee
     entries.iter().map(|entry| condition::of_host(&status::row(entry, now))).collect()
 }
 
-/// What would become of the incidents now; new ones have no id yet.
+/// What would become of the incidents now; new ones have no id yet. `server` is what the server needs, but for its channels.
 pub(crate) fn look(
     reads: &impl Reads,
     hosts: &[HostSeen],
@@ -30,7 +32,8 @@ pub(crate) fn look(
     now: Timestamp,
 ) -> Result<Plan, StoreError> {
     let known = row::standing(reads)?;
-    Ok(plan::plan(now, Seen { hosts, server }, known, || NONE))
+    let (channels, own) = super::with_channels(reads, server)?;
+    Ok(plan::plan(now, Seen { hosts, own: &own, channels: &channels }, known, || NONE))
 }
 
 /// The hosts that need somebody by what they have in common, as of now: what is shown of incidents never lags behind how
@@ -113,23 +116,32 @@ fn shown(
     incident: Incident,
     most_hosts: usize,
 ) -> Result<IncidentView, StoreError> {
-    let (mut count, mut mended, mut hosts) = (0_u32, 0_u32, Vec::new());
+    let (mut count, mut mended, mut hosts, mut channels) = (0_u32, 0_u32, Vec::new(), Vec::new());
     for (subject, met) in row::met(reads, incident.id)? {
         count += u32::from(met.left.is_none());
-        if let Subject::Host(host) = subject
-            && let Some(row) = row_of(host)
-        {
-            let Met { since, left } = met;
-            let mended_at = row.reason.mended_at().filter(|_| left.is_none());
-            mended += u32::from(mended_at.is_some());
-            hosts.push(MetHost { host, name: row.host.name.clone(), since, mended_at, left });
+        let Met { since, left } = met;
+        match subject {
+            Subject::Server => {}
+            Subject::Host(host) => {
+                let Some(row) = row_of(host) else { continue };
+                let mended_at = row.reason.mended_at().filter(|_| left.is_none());
+                mended += u32::from(mended_at.is_some());
+                hosts.push(MetHost { host, name: row.host.name.clone(), since, mended_at, left });
+            }
+            Subject::Channel(channel) => {
+                let Some(row) = reads.get(&CHANNELS, &channel)? else { continue };
+                channels.push(MetChannel { name: row.name, since, left_at: left.map(|(at, _)| at) });
+            }
         }
     }
+    channels.sort_by(|one, other| {
+        (one.left_at.is_some(), &one.name).cmp(&(other.left_at.is_some(), &other.name))
+    });
     // Who has it comes first.
     hosts.sort_by(|one, other| (one.left.is_some(), &one.name).cmp(&(other.left.is_some(), &other.name)));
     let left_out = u32::try_from(hosts.len().saturating_sub(most_hosts)).unwrap_or(u32::MAX);
     hosts.truncate(most_hosts);
-    Ok(IncidentView { incident, count, mended, hosts, hosts_left_out: left_out })
+    Ok(IncidentView { incident, count, mended, hosts, hosts_left_out: left_out, channels })
 }
 
 /// The ids of those that are open.

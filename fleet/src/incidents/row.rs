@@ -83,7 +83,7 @@ pub(crate) fn put(op: &mut Op<'_, '_>, incident: &Incident) -> Result<(), StoreE
 /// Writes, or removes, how one stands in an incident. What was planned may name a host that is deleted by now.
 fn put_met(tx: &mut Tx<'_>, id: IncidentId, subject: Subject, met: Option<&Met>) -> Result<(), StoreError> {
     let host = match subject {
-        Subject::Server => None,
+        Subject::Server | Subject::Channel(_) => None,
         Subject::Host(host) => Some(host),
     };
     let is_there = host.map_or(Ok(true), |host| tx.has(&HOSTS, &host))?;

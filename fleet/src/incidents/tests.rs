@@ -1,6 +1,6 @@
-use super::condition::{Condition, HostSeen, Need, ServerNeed};
+use super::condition::{Condition, HostSeen, Need, OwnNeed, ServerNeed};
 use super::plan::{Known, Notice, Plan, SETTLES_MS, Seen, plan};
-use crate::record::{Actor, Cause, Ending, Event, IncidentAck, Severity, Subject};
+use crate::record::{Actor, Cause, ChannelId, Ending, Event, IncidentAck, Severity, Subject};
 use crate::units::{DAY_MS, MINUTE_MS};
 use proptest::prelude::*;
 use schema::{Class, HostId, IncidentId, Timestamp};
@@ -17,6 +17,8 @@ struct World {
     now: Timestamp,
     hosts: BTreeMap<HostId, HostSeen>,
     server: Vec<ServerNeed>,
+    /// The channels that are on, and since when each fails.
+    channels: BTreeMap<ChannelId, Option<Timestamp>>,
     stored: BTreeMap<IncidentId, Known>,
     notices: Vec<Notice>,
     made: u64,
@@ -57,7 +59,13 @@ impl World {
     fn look(&self, hosts: &[HostSeen]) -> Plan {
         let mut made = self.made;
         let known = self.stored.values().filter(|known| !known.incident.is_settled).cloned().collect();
-        plan(self.now, Seen { hosts, server: &self.server }, known, || {
+        let failing = self.channels.iter().filter_map(|(channel, since)| {
+            let (subject, since) = (Subject::Channel(*channel), Some((*since)?));
+            Some(OwnNeed { subject, cause: Cause::Channel, severity: Severity::Warning, since })
+        });
+        let own: Vec<OwnNeed> = self.server.iter().map(|need| (*need).into()).chain(failing).collect();
+        let channels: Vec<ChannelId> = self.channels.keys().copied().collect();
+        plan(self.now, Seen { hosts, own: &own, channels: &channels }, known, || {
             made += 1;
             id(made)
         })
@@ -149,11 +157,14 @@ impl World {
             let told: Vec<Event> = self.told(incident.id);
             let is_first = |event: &Event| *event == Event::Opened;
             assert!(told.iter().skip(1).all(|event| !is_first(event)), "opened once: {told:?}");
-            let ends = told.iter().filter(|event| **event == Event::Recovered).count();
-            assert!(ends <= 1 && (ends == 0 || told.last() == Some(&Event::Recovered)), "{told:?}");
-            let has_ended_well =
-                incident.ended.is_some_and(|(_, ending)| ending != Ending::OtherCause) && incident.is_settled;
-            assert_eq!(ends == 1, has_ended_well && incident.noted.is_some(), "{told:?} {incident:?}");
+            let ends = told.iter().filter(|event| event.is_over()).count();
+            let by = incident.ended.map(|(_, ending)| match ending {
+                Ending::Recovered => Event::Recovered,
+                Ending::OtherCause | Ending::HostsDeleted => Event::Ended,
+            });
+            assert!(ends <= 1 && (ends == 0 || told.last() == by.as_ref()), "{told:?}");
+            let is_told = incident.is_settled && incident.noted.is_some();
+            assert_eq!(ends == 1, is_told, "{told:?} {incident:?}");
         }
         // What was told of is there until it is over for good.
         let known: BTreeSet<IncidentId> = self.stored.keys().copied().collect();
@@ -342,7 +353,9 @@ fn a_host_with_another_cause_goes_on_in_an_incident_that_says_what_it_follows() 
     assert_eq!(world.stored[&first].incident.ended.unwrap().1, Ending::OtherCause);
     world.well(1);
     world.plan();
-    assert_eq!(events(&world.pass(SETTLES_MS)), [(Event::Recovered, 1)], "only of the one that stood last");
+    let over = world.pass(SETTLES_MS);
+    assert_eq!(events(&over), [(Event::Ended, 1), (Event::Recovered, 1)], "of each what became of it");
+    assert_eq!(over[0].incident, first);
     world.check();
 }
 
@@ -358,7 +371,7 @@ fn a_deleted_host_leaves_its_incidents_and_the_last_one_ends_them() {
     assert_eq!(world.only().now().count(), 1);
     world.delete(2);
     world.plan();
-    assert_eq!(events(&world.pass(SETTLES_MS)), [(Event::Recovered, 2)]);
+    assert_eq!(events(&world.pass(SETTLES_MS)), [(Event::Ended, 2)], "nobody has recovered");
     let ended = world.stored.values().next().unwrap();
     assert_eq!((ended.incident.ended.unwrap().1, ended.met.len()), (Ending::HostsDeleted, 0));
 }
@@ -391,6 +404,31 @@ fn what_the_server_needs_is_an_incident_of_its_own() {
     world.pass(SETTLES_MS);
     assert!(world.standing().is_empty());
     assert!(world.stored.values().all(|known| known.incident.is_settled));
+    world.check();
+}
+
+#[test]
+fn channels_that_fail_are_one_incident_that_worsens_and_one_that_is_switched_off_has_not_recovered() {
+    let mut world = World::new();
+    let (mail, hook, pager) = (ChannelId(1), ChannelId(2), ChannelId(3));
+    world.channels = [(mail, Some(BEGIN)), (hook, None), (pager, None)].into();
+    world.pass(MINUTE_MS);
+    assert_eq!(events(&world.pass(5 * MINUTE_MS)), [(Event::Opened, 1)]);
+    assert_eq!(world.only().incident.since, BEGIN);
+    world.ack(world.only().incident.id, world.now.plus_ms(DAY_MS));
+    world.channels.insert(hook, Some(world.now));
+    assert_eq!(events(&world.pass(5 * MINUTE_MS)), [(Event::Worsened, 2)], "also while it rests");
+    assert_eq!(world.only().now().collect::<Vec<_>>(), [mail, hook].map(Subject::Channel));
+    world.channels.insert(mail, None);
+    world.channels.remove(&hook);
+    world.plan();
+    assert_eq!(events(&world.pass(SETTLES_MS)), [(Event::Recovered, 2)]);
+    world.channels.insert(pager, Some(world.now));
+    world.plan();
+    world.pass(5 * MINUTE_MS);
+    world.channels.remove(&pager);
+    world.plan();
+    assert_eq!(events(&world.pass(SETTLES_MS)), [(Event::Ended, 1)]);
     world.check();
 }
 

@@ -6,8 +6,8 @@
 use crate::maintenance::calendar::Calendar;
 use crate::maintenance::input::window;
 use crate::record::{
-    Cause, Channel, ChannelSecrets, Email, Heartbeat, MailSecurity, QuietHours, RouteState, Secret, Severity,
-    Webhook, WebhookForm,
+    BodyTemplate, Cause, Channel, ChannelSecrets, Email, Heartbeat, MailSecurity, QuietHours, RouteState,
+    Script, Secret, Severity, Webhook, WebhookForm,
 };
 use crate::refused::Refused;
 use schema::name;
@@ -29,6 +29,9 @@ const LONGEST_CA: usize = 32 << 10;
 const MOST_WORDS: usize = 64;
 /// The longest while between two heartbeats, in minutes: a day.
 const MOST_MINUTES: u16 = 24 * 60;
+/// The longest template, in bytes.
+const LONGEST_TEMPLATE: usize = 8 << 10;
+const NO_TEMPLATE: &str = "This form needs a template, of at most 8 KiB.";
 const NO_ADDRESS: &str = "Give an address that begins with https:// or http://, without a user in it.";
 /// Headers that say how the request itself is to be read.
 const OWN_HEADERS: [&str; 7] =
@@ -59,6 +62,8 @@ pub enum ChannelInput {
         headers: Option<NamedSecrets>,
         /// Secrets of its form; `None` keeps all.
         secrets: Option<NamedSecrets>,
+        /// What makes the body, where its form is that.
+        template: Option<BodyTemplate>,
         /// Certificates of authorities.
         ca: String,
     },
@@ -70,6 +75,11 @@ pub enum ChannelInput {
         every_min: u16,
         /// Certificates of authorities.
         ca: String,
+    },
+    /// By a program on the server's machine.
+    Script {
+        /// What the server's own configuration calls it.
+        name: String,
     },
 }
 
@@ -121,7 +131,7 @@ pub(super) fn channel(
             });
             by_email(email, password, before)
         }
-        ChannelInput::Webhook { form, url, signing_key, headers, secrets, ca } => {
+        ChannelInput::Webhook { form, url, signing_key, headers, secrets, template, ca } => {
             let before = before.and_then(|(channel, secrets)| match channel {
                 Channel::Webhook(webhook) => Some((webhook, secrets)),
                 _ => None,
@@ -132,6 +142,7 @@ pub(super) fn channel(
                 header_names: Vec::new(),
                 secret_names: Vec::new(),
                 is_signed: false,
+                template,
                 ca,
             };
             by_webhook(shown, url, signing_key, (headers, secrets), before)
@@ -143,7 +154,15 @@ pub(super) fn channel(
             });
             heartbeat(url.filter(|url| !url.is_empty()).or(kept).unwrap_or_default(), every_min, &ca)
         }
+        ChannelInput::Script { name } => script(name),
     }
+}
+
+fn script(name: String) -> Result<(Channel, ChannelSecrets), Refused> {
+    if !name::is_valid(&name) {
+        return invalid("script", "Give the name of a script in the server's configuration.");
+    }
+    Ok((Channel::Script(Script { name }), ChannelSecrets::default()))
 }
 
 fn heartbeat(url: Secret, every_min: u16, ca: &str) -> Result<(Channel, ChannelSecrets), Refused> {
@@ -248,11 +267,35 @@ fn by_webhook(
     if let Some(missing) = shown.form.needs().iter().find(|name| !secrets.values.contains_key(**name)) {
         return invalid("secrets", format!("This form needs the secret {missing}."));
     }
+    shown.template = template(shown.form, shown.template)?;
     (shown.place, shown.is_signed) = (place, !secrets.signing_key.is_empty());
     shown.header_names = secrets.headers.keys().cloned().collect();
     shown.secret_names = secrets.values.keys().cloned().collect();
     shown.ca = authorities(&shown.ca)?;
     Ok((Channel::Webhook(shown), secrets))
+}
+
+/// Whether it is one that is read there is for whoever renders it to say.
+fn template(form: WebhookForm, given: Option<BodyTemplate>) -> Result<Option<BodyTemplate>, Refused> {
+    let Some(BodyTemplate { text, content_type }) = given.filter(|_| form == WebhookForm::Template) else {
+        if form == WebhookForm::Template {
+            return invalid("template", NO_TEMPLATE);
+        }
+        return Ok(None);
+    };
+    // As browsers send it.
+    let text = text.replace("\r\n", "\n");
+    if text.trim().is_empty() || text.len() > LONGEST_TEMPLATE {
+        return invalid("template", NO_TEMPLATE);
+    }
+    let content_type = content_type.trim().to_owned();
+    let is_fine = content_type.len() <= 100
+        && content_type.split_once('/').is_some_and(|(kind, _)| !kind.is_empty())
+        && content_type.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    if !is_fine {
+        return invalid("content_type", "Give a content type, such as application/json or text/plain.");
+    }
+    Ok(Some(BodyTemplate { text, content_type }))
 }
 
 fn named(
@@ -417,6 +460,7 @@ mod tests {
                 all.iter().map(|(name, value)| ((*name).to_owned(), value.map(Secret::new))).collect()
             }),
             secrets: None,
+            template: None,
             ca: String::new(),
         }
     }

@@ -19,7 +19,7 @@ mod tests;
 
 pub use input::{ChannelInput, NamedSecrets, RouteInput};
 pub use outbox::Sent;
-pub(crate) use tell::{Telling, some_channel_fails, tell};
+pub(crate) use tell::{Telling, channels_on, tell};
 
 use crate::audit;
 use crate::change::Changed;
@@ -43,6 +43,8 @@ use zeroize::Zeroizing;
 pub const MOST_CHANNELS: usize = 32;
 /// The most routes of a server.
 pub const MOST_ROUTES: usize = 64;
+/// So many notices of a message are told one by one, and how many more there are.
+pub const MOST_TOLD: usize = 30;
 /// What the first route is called.
 const FIRST_ROUTE: &str = "everything";
 /// What is said where the secrets of a channel do not open.
@@ -527,7 +529,9 @@ fn described(route: &Route) -> String {
 
 fn begin(op: &mut Op<'_, '_>, channel: ChannelId, row: ChannelRow) -> Result<Option<DueMessage>, StoreError> {
     let (mut state, waiting) = (row::state(op.tx, channel)?, row::waiting(op.tx, channel)?);
-    if !outbox::begin(op.now, &mut state, &waiting, || MessageId(op.facts.random())) {
+    // Each notice is a request of its own there.
+    let most = if row.channel.keeps_alerts() { MOST_TOLD } else { usize::MAX };
+    if !outbox::begin(op.now, &mut state, &waiting, most, || MessageId(op.facts.random())) {
         return Ok(None);
     }
     let Some(sending) = state.sending.clone() else { return Ok(None) };
@@ -557,7 +561,7 @@ fn ack_keys(facts: &Facts, channel: ChannelId, notices: &[Notice]) -> BTreeMap<I
     for notice in notices {
         let (incident, told_at) = (notice.incident, notice.at);
         match notice.event {
-            Event::Recovered => keys.remove(&incident),
+            Event::Recovered | Event::Ended => keys.remove(&incident),
             _ => keys.insert(incident, AckLink { incident, channel, told_at }.key(&facts.master)),
         };
     }

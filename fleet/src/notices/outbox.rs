@@ -17,8 +17,10 @@ pub(crate) const RESTS_MS: u64 = 2 * MINUTE_MS;
 pub(crate) const FIRST_WAIT_MS: u64 = 10_000;
 /// It never waits longer, whatever the other side asks for.
 pub(crate) const LONGEST_WAIT_MS: u64 = 60 * MINUTE_MS;
-/// A message that nobody has taken for so long is given up.
+/// A message that nobody has taken for so long is given up, when it was tried [`GIVEN_UP_TRIES`] times at least.
 pub(crate) const GIVEN_UP_AFTER_MS: u64 = 2 * DAY_MS;
+/// So often it is tried at least: while the server is off nothing is.
+pub(crate) const GIVEN_UP_TRIES: u32 = 20;
 /// So many notices wait at a channel; beyond, the oldest are left out, and the next message says how many.
 pub(crate) const MOST_WAITING: usize = 1_000;
 /// So many messages that were given up are kept.
@@ -78,11 +80,12 @@ pub(crate) fn due_in_ms<'n>(
 }
 
 /// Makes a message of what waits, where the channel has none and has rested, and notes a try of the one that it has. Returns
-/// whether it is to be sent now.
+/// whether it is to be sent now. Beyond `most` notices the others wait for the next message.
 pub(crate) fn begin(
     now: Timestamp,
     state: &mut ChannelState,
     waiting: &[(u64, WaitingNotice)],
+    most: usize,
     new_id: impl FnOnce() -> MessageId,
 ) -> bool {
     if due_in_ms(now, state, waiting.iter().map(|(_, notice)| notice)) != Some(0) {
@@ -92,7 +95,12 @@ pub(crate) fn begin(
     let sending = state.sending.get_or_insert_with(|| Sending {
         id: new_id(),
         made_at: now,
-        notices: waiting.iter().filter(|(_, one)| is_told(now, one)).map(|(number, _)| *number).collect(),
+        notices: waiting
+            .iter()
+            .filter(|(_, one)| is_told(now, one))
+            .map(|(number, _)| *number)
+            .take(most)
+            .collect(),
         left_out: std::mem::take(left_out),
         tries: 0,
         tried_at: None,
@@ -127,7 +135,7 @@ pub(crate) fn answered(now: Timestamp, state: &mut ChannelState, id: MessageId, 
     };
     sending.wait_ms = wait_ms(sending.tries, retry_after_ms);
     let error = SendError { at: now, fault, said };
-    if now.ms_since(sending.made_at) < GIVEN_UP_AFTER_MS {
+    if now.ms_since(sending.made_at) < GIVEN_UP_AFTER_MS || sending.tries < GIVEN_UP_TRIES {
         state.not_taken(error);
         return Vec::new();
     }

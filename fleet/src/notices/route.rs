@@ -34,7 +34,7 @@ pub(crate) fn channels(
         let matching: Vec<&Route> = there.iter().copied().filter(|route| selects(route, seen)).collect();
         let was_told = seen.told.contains(channel);
         // Who never heard that it began need not hear that it is over.
-        let is_new = seen.event != Event::Recovered && !matching.is_empty();
+        let is_new = !seen.event.is_over() && !matching.is_empty();
         if there.is_empty() || !(was_told || is_new) {
             continue;
         }
@@ -113,6 +113,8 @@ mod tests {
         let routes = [route("all", &[1]), Route { least: Severity::Critical, ..route("critical", &[2, 3]) }];
         let heard = |event, told: &[u32]| heard(&routes, event, Severity::Warning, &[], told);
         assert_eq!(heard(Event::Recovered, &[]), [0; 0]);
+        assert_eq!(heard(Event::Ended, &[]), [0; 0]);
+        assert_eq!(heard(Event::Ended, &[2]), [2]);
         assert_eq!(heard(Event::Recovered, &[2]), [2], "also when it is not critical any more");
         assert_eq!(heard(Event::StillOpen, &[2]), [1, 2]);
         assert_eq!(heard(Event::StillOpen, &[4]), [1], "no route leads to 4");

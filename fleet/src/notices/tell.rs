@@ -3,10 +3,10 @@
 use super::outbox::too_many;
 use super::{route, row};
 use crate::op::Op;
-use crate::record::{Cause, ChannelId, Event, Incident, Notice, WaitingNotice};
+use crate::record::{Cause, ChannelId, Event, Incident, Notice, Subject, WaitingNotice};
 use crate::refused::StoreError;
-use crate::store::{HOSTS, Reads, Span, WAITING_NOTICES};
-use schema::HostId;
+use crate::store::{CHANNELS, HOSTS, Reads, Span, WAITING_NOTICES};
+use schema::{HostId, Timestamp};
 use std::collections::BTreeSet;
 
 /// So many hosts of an incident are named in a notice, and how many more there are.
@@ -17,31 +17,25 @@ pub(crate) const MOST_NAMED: usize = 20;
 pub(crate) struct Telling<'p> {
     /// As it is now.
     pub(crate) incident: &'p Incident,
-    /// What there is to tell, and how many have it now, or, of one that recovered, had it at most.
+    /// What there is to tell, and how many have it now, or, of one that is over, had it at most.
     pub(crate) what: Option<(Event, u32)>,
-    /// Those whom it meets now; of one that recovered, those that it met.
-    pub(crate) hosts: Vec<HostId>,
+    /// Those whom it meets now; of one that is over, those that it met.
+    pub(crate) met: Vec<Subject>,
 }
 
-/// Whether a channel that is on fails, so that the server needs somebody.
-pub(crate) fn some_channel_fails(reads: &impl Reads) -> Result<bool, StoreError> {
-    for (id, channel) in row::channels(reads)? {
-        if channel.flags.is_on && row::state(reads, id)?.failing.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// The channels that are on, each with since when it fails.
+pub(crate) fn channels_on(reads: &impl Reads) -> Result<Vec<(ChannelId, Option<Timestamp>)>, StoreError> {
+    let on = row::channels(reads)?.into_iter().filter(|(_, channel)| channel.flags.is_on);
+    on.map(|(id, _)| Ok((id, row::state(reads, id)?.failing.map(|(since, _)| since)))).collect()
 }
 
 /// Puts it into the outboxes.
 pub(crate) fn tell(op: &mut Op<'_, '_>, all: &[Telling<'_>]) -> Result<(), StoreError> {
     let (mut on, mut working) = (BTreeSet::new(), BTreeSet::new());
-    for (id, channel) in row::channels(op.tx)? {
-        if channel.flags.is_on {
-            on.insert(id);
-            if row::state(op.tx, id)?.failing.is_none() {
-                working.insert(id);
-            }
+    for (id, failing_since) in channels_on(op.tx)? {
+        on.insert(id);
+        if failing_since.is_none() {
+            working.insert(id);
         }
     }
     let routes = row::routes(op.tx)?;
@@ -55,7 +49,7 @@ pub(crate) fn tell(op: &mut Op<'_, '_>, all: &[Telling<'_>]) -> Result<(), Store
             }
         }
         if let Some((event, count)) = telling.what {
-            let Described { labels, hosts } = described(op, telling)?;
+            let Described { labels, hosts, channels: names } = described(op, telling)?;
             let told = row::told(op.tx, incident.id)?;
             let (cause, severity) = (incident.cause, incident.severity);
             let seen = route::Seen { event, cause, severity, labels: &labels, told: &told };
@@ -70,6 +64,7 @@ pub(crate) fn tell(op: &mut Op<'_, '_>, all: &[Telling<'_>]) -> Result<(), Store
                 since: incident.since,
                 count,
                 hosts,
+                channels: names,
             };
             for (channel, quiet_until) in route::channels(op.now, seen, &routes, channels) {
                 wait(op, channel, &WaitingNotice { notice: notice.clone(), quiet_until })?;
@@ -83,25 +78,34 @@ pub(crate) fn tell(op: &mut Op<'_, '_>, all: &[Telling<'_>]) -> Result<(), Store
     Ok(())
 }
 
-/// The hosts of an incident.
+/// Whom an incident meets.
 struct Described {
-    /// The labels of all.
+    /// The labels of all hosts.
     labels: BTreeSet<String>,
     /// The first of them by name.
     hosts: Vec<(HostId, String)>,
+    /// The names of all channels.
+    channels: Vec<String>,
 }
 
 fn described(op: &Op<'_, '_>, telling: &Telling<'_>) -> Result<Described, StoreError> {
-    let (mut labels, mut hosts) = (BTreeSet::new(), Vec::new());
-    for id in &telling.hosts {
-        if let Some(host) = op.tx.get(&HOSTS, id)? {
-            labels.extend(host.labels);
-            hosts.push((*id, host.name));
+    let (mut labels, mut hosts, mut channels) = (BTreeSet::new(), Vec::new(), Vec::new());
+    for subject in &telling.met {
+        match subject {
+            Subject::Server => {}
+            Subject::Host(id) => {
+                if let Some(host) = op.tx.get(&HOSTS, id)? {
+                    labels.extend(host.labels);
+                    hosts.push((*id, host.name));
+                }
+            }
+            Subject::Channel(id) => channels.extend(op.tx.get(&CHANNELS, id)?.map(|row| row.name)),
         }
     }
+    channels.sort();
     hosts.sort_by(|one, other| one.1.cmp(&other.1));
     hosts.truncate(MOST_NAMED);
-    Ok(Described { labels, hosts })
+    Ok(Described { labels, hosts, channels })
 }
 
 fn wait(op: &mut Op<'_, '_>, channel: ChannelId, notice: &WaitingNotice) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 use super::outbox::{
-    FIRST_WAIT_MS, GIVEN_UP_AFTER_MS, LONGEST_WAIT_MS, MOST_WAITING, RESTS_MS, Sent, answered, begin,
-    due_in_ms, too_many, try_again,
+    FIRST_WAIT_MS, GIVEN_UP_AFTER_MS, GIVEN_UP_TRIES, LONGEST_WAIT_MS, MOST_WAITING, RESTS_MS, Sent,
+    answered, begin, due_in_ms, too_many, try_again,
 };
 use crate::record::{Cause, ChannelState, Event, MessageId, Notice, SendFault, Severity, WaitingNotice};
 use crate::units::{DAY_MS, MINUTE_MS};
@@ -24,6 +24,8 @@ struct World {
     begun: Vec<Timestamp>,
     left_out: u64,
     made: u8,
+    /// The most notices of a message.
+    most: usize,
 }
 
 fn notice(at: Timestamp) -> Notice {
@@ -37,6 +39,7 @@ fn notice(at: Timestamp) -> Notice {
         since: at,
         count: 1,
         hosts: Vec::new(),
+        channels: Vec::new(),
     }
 }
 
@@ -62,6 +65,7 @@ impl World {
             begun: Vec::new(),
             left_out: 0,
             made: 0,
+            most: usize::MAX,
         }
     }
 
@@ -85,13 +89,15 @@ impl World {
         let waiting: Vec<_> = self.waiting.iter().map(|(number, one)| (*number, one.clone())).collect();
         let (is_due, made) = (self.due_in_ms() == Some(0), self.made);
         let is_new = self.state.sending.is_none();
-        let began = begin(self.now, &mut self.state, &waiting, || MessageId([made; 16]));
+        let most = self.most;
+        let began = begin(self.now, &mut self.state, &waiting, most, || MessageId([made; 16]));
         assert_eq!(began, is_due);
         if !began {
             return false;
         }
         let before = self.state.clone();
-        assert!(!begin(self.now, &mut self.state, &waiting, || unreachable!()), "what is begun is not due");
+        let again = begin(self.now, &mut self.state, &waiting, most, || unreachable!());
+        assert!(!again, "what is begun is not due");
         assert_eq!(self.state, before);
         let sending = self.state.sending.clone().unwrap();
         if is_new {
@@ -103,6 +109,7 @@ impl World {
         assert!(
             !sending.notices.is_empty() && sending.notices.iter().all(|one| self.waiting.contains_key(one))
         );
+        assert!(!is_new || sending.notices.len() <= most);
         let sent = match other {
             Other::NeverAsked => return true,
             Other::Takes | Other::TakesUnheard => {
@@ -186,6 +193,20 @@ fn it_waits_longer_each_time_at_most_an_hour_and_gives_up_after_two_days() {
     world.comes(None);
     world.now = world.now.plus_ms(RESTS_MS);
     assert!(world.look(Other::Takes) && world.state.failing.is_none());
+}
+
+#[test]
+fn what_a_server_that_was_off_for_days_could_not_send_is_not_given_up_at_the_first_try() {
+    let mut world = World::new();
+    world.comes(None);
+    assert!(world.look(Other::NeverAsked));
+    world.now = world.now.plus_ms(2 * GIVEN_UP_AFTER_MS);
+    for tries in 2..GIVEN_UP_TRIES {
+        assert!(world.look(Other::Refuses(None)) && world.state.lost.is_empty(), "{tries}");
+        world.now = world.now.plus_ms(world.due_in_ms().unwrap());
+    }
+    world.look(Other::Refuses(None));
+    assert_eq!((world.state.lost.len(), world.state.lost[0].tries), (1, GIVEN_UP_TRIES));
 }
 
 #[test]
@@ -273,8 +294,11 @@ proptest! {
     /// Whatever happens, and with whatever clock: each notice is got in one message, or is among those that are counted as
     /// left out or given up; what is sent again has the id and the words of before.
     #[test]
-    fn each_notice_is_told_once_or_counted(steps in prop::collection::vec(step(), 1..80)) {
-        let mut world = World::new();
+    fn each_notice_is_told_once_or_counted(
+        steps in prop::collection::vec(step(), 1..80),
+        most in prop_oneof![Just(usize::MAX), 1..9_usize],
+    ) {
+        let mut world = World { most, ..World::new() };
         let mut is_steady = true;
         for step in steps {
             match step {
@@ -303,7 +327,7 @@ proptest! {
         use crate::clock::{Clock, PastInstants as _};
         world.state.cap(Clock { now: world.now, since: world.now });
         world.comes(None);
-        for _ in 0..4 {
+        for _ in 0..4 + world.waiting.len() {
             world.now = world.now.plus_ms(3 * DAY_MS);
             world.look(Other::Takes);
         }

@@ -1,4 +1,4 @@
-use super::{Actor, AgentGone, Hold};
+use super::{Actor, AgentGone, ChannelId, Hold};
 use crate::samples::one_of_each;
 use crate::units::DAY_MS;
 use schema::{Class, HostId, IncidentId, Refusal, Timestamp};
@@ -259,6 +259,8 @@ pub enum Subject {
     Server,
     /// A host.
     Host(HostId),
+    /// A channel of notices.
+    Channel(ChannelId),
 }
 
 /// How one of those whom an incident meets stands.
@@ -286,7 +288,7 @@ pub enum Ending {
     Recovered,
     /// The last ones whom it met have another cause now.
     OtherCause,
-    /// The hosts that it met were deleted.
+    /// The hosts that it met were deleted, or the channels switched off or deleted.
     HostsDeleted,
 }
 

@@ -65,8 +65,9 @@ pub(crate) use log::LogState;
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use meta::Restoration;
 pub use notice::{
-    Channel, ChannelFlags, ChannelId, ChannelSecrets, Email, Event, Heartbeat, LostMessage, MailSecurity,
-    MessageId, Notice, QuietHours, Route, RouteState, SendError, SendFault, Webhook, WebhookForm,
+    BodyTemplate, Channel, ChannelFlags, ChannelId, ChannelSecrets, Email, Event, Heartbeat, LostMessage,
+    MailSecurity, MessageId, Notice, QuietHours, Route, RouteState, Script, SendError, SendFault, Webhook,
+    WebhookForm,
 };
 pub(crate) use notice::{ChannelRow, ChannelState, Sending, WaitingNotice};
 pub use pending::{GivenUp, PendingRun, TryError};

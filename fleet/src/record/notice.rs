@@ -18,13 +18,15 @@ pub enum Event {
     Worsened,
     /// Nothing has changed for long, or the time is over for which somebody let it rest.
     StillOpen,
-    /// It has ended, and stayed so.
+    /// It has ended, for those whom it met are well, and stayed so.
     Recovered,
+    /// It has ended otherwise: the last ones whom it met have another cause now, or are not there any more.
+    Ended,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Opened, Self::Worsened, Self::StillOpen, Self::Recovered];
+    pub const ALL: [Self; 5] = [Self::Opened, Self::Worsened, Self::StillOpen, Self::Recovered, Self::Ended];
 
     /// Its word.
     #[must_use]
@@ -34,7 +36,14 @@ impl Event {
             Self::Worsened => "worsened",
             Self::StillOpen => "reminder",
             Self::Recovered => "recovered",
+            Self::Ended => "ended",
         }
+    }
+
+    /// Whether the incident is over.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Recovered | Self::Ended)
     }
 }
 
@@ -55,10 +64,12 @@ pub struct Notice {
     pub severity: Severity,
     /// Since when the first one has it.
     pub since: Timestamp,
-    /// How many have it, or, of one that recovered, had it at most.
+    /// How many have it, or, of one that is over, had it at most.
     pub count: u32,
     /// The first of them, by name; none of an incident of the server itself.
     pub hosts: Vec<(HostId, String)>,
+    /// Of an incident of channels: what they are called.
+    pub channels: Vec<String>,
 }
 
 /// A notice in the outbox of a channel.
@@ -78,6 +89,8 @@ pub enum Channel {
     Webhook(Webhook),
     /// It tells of no incident, but again and again that the server is well: who watches it hears when nothing comes.
     Heartbeat(Heartbeat),
+    /// By a program on the server's machine.
+    Script(Script),
 }
 
 impl Channel {
@@ -88,7 +101,14 @@ impl Channel {
             Self::Email(_) => "email",
             Self::Webhook(_) => "webhook",
             Self::Heartbeat(_) => "heartbeat",
+            Self::Script(_) => "script",
         }
+    }
+
+    /// Whether the other side keeps an alert of each incident.
+    #[must_use]
+    pub const fn keeps_alerts(&self) -> bool {
+        matches!(self, Self::Webhook(Webhook { form: WebhookForm::PagerDuty | WebhookForm::Opsgenie, .. }))
     }
 }
 
@@ -172,11 +192,13 @@ pub enum WebhookForm {
     Opsgenie,
     /// An Apprise API server, at the address with its key.
     Apprise,
+    /// What a template of the channel makes.
+    Template,
 }
 
 impl WebhookForm {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Json,
         Self::Ntfy,
         Self::Gotify,
@@ -190,6 +212,7 @@ impl WebhookForm {
         Self::PagerDuty,
         Self::Opsgenie,
         Self::Apprise,
+        Self::Template,
     ];
 
     /// Its word in the API.
@@ -209,6 +232,7 @@ impl WebhookForm {
             Self::PagerDuty => "pagerduty",
             Self::Opsgenie => "opsgenie",
             Self::Apprise => "apprise",
+            Self::Template => "template",
         }
     }
 
@@ -229,7 +253,13 @@ impl WebhookForm {
             Self::Pushover => &["token", "user"],
             Self::PagerDuty => &["routing_key"],
             Self::Opsgenie => &["key"],
-            Self::Json | Self::Slack | Self::Mattermost | Self::Discord | Self::Teams | Self::Apprise => &[],
+            Self::Json
+            | Self::Slack
+            | Self::Mattermost
+            | Self::Discord
+            | Self::Teams
+            | Self::Apprise
+            | Self::Template => &[],
         }
     }
 
@@ -259,8 +289,26 @@ pub struct Webhook {
     pub secret_names: Vec<String>,
     /// Whether what is sent is signed.
     pub is_signed: bool,
+    /// Of the form [`WebhookForm::Template`]: what makes the body.
+    pub template: Option<BodyTemplate>,
     /// Certificates (PEM) of the authorities that the server's may be of; empty: of those that this machine trusts.
     pub ca: String,
+}
+
+/// What makes the body of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyTemplate {
+    /// The template.
+    pub text: String,
+    /// What the body is called (`Content-Type`).
+    pub content_type: String,
+}
+
+/// A program on the server's machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    /// What the server's own configuration calls it.
+    pub name: String,
 }
 
 /// What may be shown of a heartbeat.
@@ -348,6 +396,8 @@ pub enum SendFault {
     Smtp(u16),
     /// Something of the channel's settings can't be used.
     Setting,
+    /// The program ended with this status; 128 and more: by a signal.
+    Exit(u16),
 }
 
 impl SendFault {
@@ -363,11 +413,12 @@ impl SendFault {
             Self::Redirect(_) => "redirect",
             Self::Smtp(_) => "smtp",
             Self::Setting => "setting",
+            Self::Exit(_) => "exit",
         }
     }
 
     /// One of each kind: what the words and the description of the API are tried with.
-    pub const SAMPLES: [Self; 8] = [
+    pub const SAMPLES: [Self; 9] = [
         Self::Unreachable,
         Self::Untrusted,
         Self::TooSlow,
@@ -376,6 +427,7 @@ impl SendFault {
         Self::Redirect(302),
         Self::Smtp(550),
         Self::Setting,
+        Self::Exit(1),
     ];
 }
 

@@ -37,7 +37,7 @@ macro_rules! id_key {
 }
 id_key!(HostId, IncidentId, JobId, PendingId, TokenId, RepoId);
 
-/// The server sorts before all hosts.
+/// The server sorts before all hosts, and these before all channels.
 impl TableKey for Subject {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -46,12 +46,17 @@ impl TableKey for Subject {
                 out.push(1);
                 host.write(out);
             }
+            Self::Channel(channel) => {
+                out.push(2);
+                channel.write(out);
+            }
         }
     }
     fn read(bytes: &mut &[u8]) -> Option<Self> {
         match u8::read(bytes)? {
             0 => Some(Self::Server),
             1 => HostId::read(bytes).map(Self::Host),
+            2 => ChannelId::read(bytes).map(Self::Channel),
             _ => None,
         }
     }

@@ -61,6 +61,20 @@ pub struct IncidentView {
     pub hosts: Vec<MetHost>,
     /// How many more hosts there are.
     pub hosts_left_out: u32,
+    /// Channels of notices that it meets, those that fail now first, then those that failed; those that were deleted are
+    /// not there.
+    pub channels: Vec<MetChannel>,
+}
+
+/// A channel of notices that an incident meets, or met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetChannel {
+    /// What it is called.
+    pub name: String,
+    /// Since when it fails.
+    pub since: Timestamp,
+    /// When it did so no more; `None` = it still does.
+    pub left_at: Option<Timestamp>,
 }
 
 /// A host that an incident meets, or met.

@@ -11,7 +11,7 @@ mod schedule;
 
 pub use day::{DAYS, Day};
 pub use host_row::{FleetCounts, HostFilter, HostRow, HostStanding, Status};
-pub use incident::{CauseGroup, CauseGroups, IncidentState, IncidentView, MetHost};
+pub use incident::{CauseGroup, CauseGroups, IncidentState, IncidentView, MetChannel, MetHost};
 pub use page::{AuditFilter, JobFilter, Page, Paged};
 pub use proof::{HostProof, ProofOfGroup, ProofStatus, RestoreEstimate};
 pub use reason::Reason;

@@ -37,6 +37,7 @@ fn hook() -> ChannelInput {
         signing_key: Some(Secret::new("a-signing-key")),
         headers: None,
         secrets: None,
+        template: None,
         ca: String::new(),
     }
 }
@@ -185,6 +186,7 @@ async fn a_channel_that_fails_is_an_incident_told_by_the_others_and_holds_none_o
             assert_eq!(causes, [Cause::ServerDisk], "the message of before, again");
         } else {
             assert_eq!(causes, [Cause::Channel]);
+            assert_eq!(message.message.notices[0].channels, ["mail"], "it says which");
         }
         fleet.message_answered(message.channel, message.message.id, Sent::Taken).await.unwrap();
     }
@@ -228,7 +230,7 @@ async fn three_hundred_hosts_with_one_cause_are_one_message_and_one_when_they_ar
     let over = due(&fleet).await;
     assert_eq!(over.len(), 1);
     let notices = &over[0].1.message.notices;
-    assert_eq!((notices.len(), notices[0].event, notices[0].count), (1, Event::Recovered, 300));
+    assert_eq!((notices.len(), notices[0].event, notices[0].count), (1, Event::Ended, 300));
 }
 
 #[tokio::test]
@@ -265,7 +267,7 @@ async fn who_was_told_of_an_incident_is_told_how_its_hosts_go_on() {
     fleet.plan_incidents(Vec::new()).await;
     let over = due(&fleet).await;
     assert_eq!(over.len(), 1);
-    assert_eq!(told(&over[0].1), [(Event::Recovered, cause)]);
+    assert_eq!(told(&over[0].1), [(Event::Ended, Cause::NotEnrolled), (Event::Ended, cause)]);
 }
 
 #[tokio::test]

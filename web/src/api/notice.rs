@@ -4,7 +4,7 @@ use super::dto::{ChannelIn, ChannelOut, ChannelTestOut, RouteIn, RouteOut};
 use super::list::List;
 use crate::app::Ctx;
 use crate::form::Input;
-use crate::notice_request::try_channel;
+use crate::notice_request::{checked, try_channel};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::Path;
@@ -32,7 +32,8 @@ pub(crate) async fn add_channel(
     Input(body): Input<ChannelIn>,
 ) -> Result<(StatusCode, Json<ChannelOut>), Problem> {
     let (name, flags) = (body.name.clone(), body.flags());
-    ctx.app.fleet.add_channel(name.clone(), flags, body.input()?, ctx.by()).await?;
+    let input = checked(&ctx, body.input()?)?;
+    ctx.app.fleet.add_channel(name.clone(), flags, input, ctx.by()).await?;
     let answer = ctx.answer(move |_, state| channel_of(state, &name)).await?;
     Ok((StatusCode::CREATED, answer))
 }
@@ -45,7 +46,8 @@ pub(crate) async fn change_channel(
 ) -> Result<Json<ChannelOut>, Problem> {
     same_name(&body.name, &name)?;
     let flags = body.flags();
-    ctx.app.fleet.change_channel(name.clone(), flags, body.input()?, ctx.by()).await?;
+    let input = checked(&ctx, body.input()?)?;
+    ctx.app.fleet.change_channel(name.clone(), flags, input, ctx.by()).await?;
     ctx.answer(move |_, state| channel_of(state, &name)).await
 }
 

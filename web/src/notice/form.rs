@@ -1,8 +1,10 @@
 //! A message as HTTP requests, in the form that the other side takes.
 //!
 //! Most forms are one request. Services that keep alerts by themselves get one for each incident, the newest of the message,
-//! under a key of the incident: then a recovery closes the alert, and what is sent again changes nothing.
+//! under a key of the incident: then its end closes the alert, and what is sent again changes nothing. A test opens one and
+//! closes it.
 
+use super::template::{self, TemplateError};
 use super::told::{Told, ToldNotice, rest};
 use crate::format::cut;
 use fleet::Message;
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The longest body, in bytes.
-const MOST_BYTES: usize = 64 << 10;
+pub(super) const MOST_BYTES: usize = 64 << 10;
 /// Hosts of a notice are left out of the documented JSON beyond so many notices, to keep it in bounds.
 const HOSTS_UP_TO: usize = 10;
 /// The longest text in it, in characters.
@@ -26,7 +28,9 @@ pub struct Request {
     pub url: Secret,
     /// Headers besides those of the channel's settings.
     pub headers: Vec<(&'static str, Secret)>,
-    /// JSON.
+    /// What the body is.
+    pub content_type: String,
+    /// The body.
     pub body: Secret,
 }
 
@@ -39,6 +43,9 @@ pub enum RequestError {
     /// It would be too long.
     #[error("what is to be sent is longer than 64 KiB")]
     TooLong,
+    /// The template of the channel makes none.
+    #[error("the template makes no message: {0}")]
+    Template(#[from] TemplateError),
 }
 
 /// What is sent of a message, in order; `base` is where the pages are, without a slash at the end.
@@ -55,13 +62,24 @@ pub fn requests(
     let root = secrets.url.expose().trim_end_matches('/');
     let post = |path: &str, headers, body: &Value| request("POST", format!("{root}{path}"), headers, body);
     let whole = || request("POST", secrets.url.expose().to_owned(), Vec::new(), &body(form, &told));
+    if let Some(made_by) = &webhook.template {
+        let body = template::body(&made_by.text, &made_by.content_type, &told, &secrets.values)?;
+        return Ok(vec![Request {
+            method: "POST",
+            url: secrets.url.clone(),
+            headers: Vec::new(),
+            content_type: made_by.content_type.clone(),
+            body: Secret::new(body),
+        }]);
+    }
     Ok(vec![match form {
         WebhookForm::Json
         | WebhookForm::Slack
         | WebhookForm::Mattermost
         | WebhookForm::Discord
         | WebhookForm::Teams
-        | WebhookForm::Apprise => whole()?,
+        | WebhookForm::Apprise
+        | WebhookForm::Template => whole()?,
         WebhookForm::Ntfy => {
             let mut body = body(form, &told);
             body["topic"] = secret("topic")?.into();
@@ -120,7 +138,14 @@ fn request(
     if body.len() > MOST_BYTES {
         return Err(RequestError::TooLong);
     }
-    Ok(Request { method, url: Secret::new(url), headers, body: Secret::new(body) })
+    let content_type = "application/json".to_owned();
+    Ok(Request { method, url: Secret::new(url), headers, content_type, body: Secret::new(body) })
+}
+
+/// A message as the JSON that `docs/notices.md` describes.
+#[must_use]
+pub fn documented(message: &Message, base: &str) -> String {
+    in_json(&Told::new(message, base)).to_string()
 }
 
 /// Text as it stands in a path as one part of it.
@@ -186,12 +211,14 @@ fn body(form: WebhookForm, told: &Told) -> Value {
             "title": subject, "body": text(8_000), "format": "text",
             "type": match told.severity { "critical" => "failure", "warning" => "warning", _ => "success" },
         }),
-        WebhookForm::Json | WebhookForm::PagerDuty | WebhookForm::Opsgenie => documented(told),
+        WebhookForm::Json | WebhookForm::Template | WebhookForm::PagerDuty | WebhookForm::Opsgenie => {
+            in_json(told)
+        }
     }
 }
 
 /// What `docs/notices.md` describes.
-fn documented(told: &Told) -> Value {
+fn in_json(told: &Told) -> Value {
     let notice = |notice: &ToldNotice| {
         let (hosts, left_out) = match told.notices.len() > HOSTS_UP_TO {
             true => (json!([]), notice.count),
@@ -200,7 +227,7 @@ fn documented(told: &Told) -> Value {
         json!({
             "event": notice.event, "incident": notice.incident, "cause": notice.cause, "severity": notice.severity,
             "at": notice.at, "since": notice.since, "storage": notice.storage, "count": notice.count,
-            "hosts": hosts, "hosts_left_out": left_out, "text": notice.title, "advice": notice.advice, "url": notice.url,
+            "hosts": hosts, "hosts_left_out": left_out, "channels": notice.channels, "text": notice.title, "advice": notice.advice, "url": notice.url,
             "acknowledge_url": notice.acknowledge_url,
         })
     };
@@ -235,20 +262,23 @@ fn each(told: &Told) -> impl Iterator<Item = Alert> {
         text: format!("{}\n{}\n{}", notice.whom, notice.since_words, notice.advice),
         url: notice.url.clone(),
         is_critical: notice.severity == "critical",
-        is_over: notice.event == "recovered",
+        is_over: notice.is_over,
     };
     let mut all: Vec<Alert> = newest.into_values().map(of_notice).collect();
     let rest = rest(told, 0);
-    if all.is_empty() || !rest.is_empty() {
-        let text = if rest.is_empty() { told.text(1_000) } else { rest.join("\n") };
-        all.push(Alert {
-            key: told.id.clone(),
-            summary: told.subject.clone(),
-            text,
-            url: told.url.clone(),
-            is_critical: false,
-            is_over: false,
-        });
+    let of_message = |text: String, is_over: bool| Alert {
+        key: told.id.clone(),
+        summary: told.subject.clone(),
+        text,
+        url: told.url.clone(),
+        is_critical: false,
+        is_over,
+    };
+    if told.notices.is_empty() {
+        all.extend([false, true].map(|is_over| of_message(told.text(1_000), is_over)));
+    }
+    if !rest.is_empty() {
+        all.push(of_message(rest.join("\n"), false));
     }
     all.into_iter()
 }
@@ -280,7 +310,7 @@ fn opsgenie(alert: &Alert) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleet::record::{Cause, Event, MessageId, Notice, Severity};
+    use fleet::record::{BodyTemplate, Cause, Event, MessageId, Notice, Severity};
     use schema::{HostId, IncidentId, Timestamp};
 
     const AT: Timestamp = Timestamp(1_780_012_800_000);
@@ -298,6 +328,7 @@ mod tests {
             since: AT,
             count,
             hosts: (1..=count.min(20)).map(host).collect(),
+            channels: Vec::new(),
         }
     }
 
@@ -318,9 +349,16 @@ mod tests {
             header_names: Vec::new(),
             secret_names: Vec::new(),
             is_signed: false,
+            template: template(form),
             ca: String::new(),
         };
         WebhookForm::ALL.map(|form| (form, requests(message, &webhook(form), &secrets, BASE).unwrap())).into()
+    }
+
+    fn template(form: WebhookForm) -> Option<BodyTemplate> {
+        let text = "{ \"said\": {{ subject }}, \"text\": {{ text }}, \"to\": {{ secrets.user }} }";
+        let content_type = "application/json".to_owned();
+        (form == WebhookForm::Template).then(|| BodyTemplate { text: text.to_owned(), content_type })
     }
 
     fn shown(requests: &[Request]) -> String {
@@ -352,6 +390,7 @@ mod tests {
             notice(Event::Opened, 1, 3),
             notice(Event::Opened, 2, 3),
             notice(Event::Recovered, 1, 3),
+            notice(Event::Ended, 3, 3),
         ]);
         for (form, requests) in all_forms(&digest) {
             if matches!(form, WebhookForm::PagerDuty | WebhookForm::Opsgenie) {
@@ -362,6 +401,9 @@ mod tests {
         }
         for (form, requests) in all_forms(&message(Vec::new())) {
             assert!(shown(&requests).contains("This is a test"), "{form:?}");
+            // Nobody has to close what a test has opened.
+            let ends = ["\"resolve\"", "/close?"].map(|end| shown(&requests[1..]).contains(end));
+            assert_eq!(requests.len() > 1, ends.contains(&true), "{form:?}");
         }
     }
 

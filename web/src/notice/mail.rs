@@ -52,6 +52,7 @@ fn html(told: &Told) -> String {
     for notice in &told.notices {
         let colour = match (notice.event, notice.severity) {
             ("recovered", _) => "#15803d",
+            ("ended", _) => "#64748b",
             (_, "critical") => "#dc2626",
             _ => "#b45309",
         };
@@ -103,6 +104,7 @@ mod tests {
             since: AT,
             count: names.len() as u32,
             hosts: names.iter().map(|name| (HostId([2; 16]), (*name).to_owned())).collect(),
+            channels: Vec::new(),
         }
     }
 
@@ -123,11 +125,15 @@ mod tests {
             vec![
                 notice(Event::Recovered, Cause::Offline, &["web-1"]),
                 notice(Event::Opened, Cause::ServerDisk, &[]),
+                notice(Event::Ended, Cause::Offline, &["web-1", "web-2"]),
             ],
             3,
         );
+        let channels = vec!["pager".to_owned(), "hook".to_owned()];
+        let failing = Notice { channels, count: 2, ..notice(Event::Worsened, Cause::Channel, &[]) };
+        let failing = mailed(vec![failing], 0);
         assert_eq!((one.thread.is_some(), &several.thread), (true, &None));
-        let shown: Vec<String> = [one, several, mailed(Vec::new(), 0)]
+        let shown: Vec<String> = [one, several, failing, mailed(Vec::new(), 0)]
             .iter()
             .map(|mail| format!("Subject: {}\n\n{}\n{}", mail.subject, mail.text, mail.html))
             .collect();

@@ -1,9 +1,12 @@
-//! Messages about incidents, as mail and as requests: the words and the forms. The server program sends them.
+//! Messages about incidents, as mail, as requests and for programs: the words and the forms. The server program sends them.
 
 mod form;
 mod mail;
+mod template;
 mod told;
 
-pub use form::{Request, RequestError, percent_encoded, requests};
+pub use form::{Request, RequestError, documented, percent_encoded, requests};
 pub use mail::{Mail, mail};
+pub use template::TemplateError;
+pub(crate) use template::check as check_template;
 pub(crate) use told::fault;

@@ -3,14 +3,14 @@
 use crate::format::{When, count, cut, many, rfc3339};
 use crate::visible::{Breaks, visible};
 use crate::words::{cause_title, explained};
-use fleet::Message;
-use fleet::record::{Event, Notice, SendFault, Severity};
+use fleet::record::{Cause, Event, Notice, SendFault, Severity};
+use fleet::{MOST_TOLD, Message};
 use serde::Serialize;
 
-/// So many notices of a message are told one by one, and how many more there are.
-const MOST_TOLD: usize = 30;
 /// So many hosts of a notice are named in words.
 const MOST_NAMED: usize = 8;
+/// What is said of an incident that is over without a recovery.
+const ENDED: &str = "Nobody has this cause any more: the last ones have another cause now, or are gone.";
 /// Room for what is said of those that are not told one by one, in characters.
 const REST_ROOM: usize = 400;
 /// The longest name of a storage, in characters.
@@ -27,6 +27,8 @@ pub(crate) struct ToldHost {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ToldNotice {
     pub(crate) event: &'static str,
+    #[serde(skip)]
+    pub(crate) is_over: bool,
     pub(crate) incident: String,
     pub(crate) cause: &'static str,
     pub(crate) severity: &'static str,
@@ -35,6 +37,8 @@ pub(crate) struct ToldNotice {
     pub(crate) storage: Option<String>,
     pub(crate) count: u32,
     pub(crate) hosts: Vec<ToldHost>,
+    /// Of an incident of channels: what they are called.
+    pub(crate) channels: Vec<String>,
     /// How many more hosts there are.
     pub(crate) hosts_left_out: u32,
     pub(crate) url: String,
@@ -56,7 +60,7 @@ pub(crate) struct ToldNotice {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Told {
     pub(crate) id: String,
-    /// `opened`, `worsened`, `reminder` or `recovered`; `digest` of several notices, `test` of none.
+    /// `opened`, `worsened`, `reminder`, `recovered` or `ended`; `digest` of several notices, `test` of none.
     pub(crate) event: &'static str,
     /// The worst of those that are not over; `none` where nothing is wrong.
     pub(crate) severity: &'static str,
@@ -83,16 +87,19 @@ const fn state(event: Event) -> &'static str {
         Event::Worsened => "Worse",
         Event::StillOpen => "Still open",
         Event::Recovered => "Recovered",
+        Event::Ended => "Over",
     }
 }
 
 fn whom(notice: &Notice) -> String {
-    if notice.cause.is_of_server() {
+    let is_of_channels = notice.cause == Cause::Channel;
+    if notice.cause.is_of_server() && !is_of_channels {
         return "The server itself".to_owned();
     }
-    let names: Vec<&str> = notice.hosts.iter().take(MOST_NAMED).map(|(_, name)| name.as_str()).collect();
+    let hosts = notice.hosts.iter().map(|(_, name)| name);
+    let names: Vec<&str> = hosts.chain(&notice.channels).take(MOST_NAMED).map(String::as_str).collect();
     let more = u64::from(notice.count).saturating_sub(names.len() as u64);
-    let hosts = many(u64::from(notice.count), "host");
+    let hosts = many(u64::from(notice.count), if is_of_channels { "channel" } else { "host" });
     match (names.is_empty(), more) {
         (true, _) => hosts,
         (false, 0) => format!("{hosts}: {}", names.join(", ")),
@@ -101,15 +108,17 @@ fn whom(notice: &Notice) -> String {
 }
 
 fn told(notice: &Notice, message: &Message, base: &str) -> ToldNotice {
-    let is_over = notice.event == Event::Recovered;
+    let is_over = notice.event.is_over();
     let advice = explained(notice.cause).map_or(
         "The page of the incident says what can be done, and is where it is acknowledged.",
         |explanation| explanation.text,
     );
+    let since = When::until(notice.since).text;
     let shown = |storage| cut(&visible(storage, Breaks::Shown), LONGEST_STORAGE);
     let storage = notice.storage.as_deref().map(shown);
     ToldNotice {
         event: notice.event.as_str(),
+        is_over,
         incident: notice.incident.to_string(),
         cause: notice.cause.code(),
         severity: notice.severity.as_str(),
@@ -121,7 +130,11 @@ fn told(notice: &Notice, message: &Message, base: &str) -> ToldNotice {
             .iter()
             .map(|(id, name)| ToldHost { id: id.to_string(), name: name.clone() })
             .collect(),
-        hosts_left_out: notice.count.saturating_sub(u32::try_from(notice.hosts.len()).unwrap_or(u32::MAX)),
+        channels: notice.channels.clone(),
+        hosts_left_out: match notice.cause.is_of_server() {
+            true => 0,
+            false => notice.count.saturating_sub(u32::try_from(notice.hosts.len()).unwrap_or(u32::MAX)),
+        },
         url: format!("{base}/incidents/{}", notice.incident),
         acknowledge_url: message
             .ack_keys
@@ -132,10 +145,10 @@ fn told(notice: &Notice, message: &Message, base: &str) -> ToldNotice {
         storage,
         state: state(notice.event),
         whom: whom(notice),
-        since_words: if is_over {
-            format!("It began {}.", When::until(notice.since).text)
-        } else {
-            format!("Since {}.", When::until(notice.since).text)
+        since_words: match notice.event {
+            Event::Recovered => format!("It began {since}."),
+            Event::Ended => format!("It began {since}. {ENDED}"),
+            Event::Opened | Event::Worsened | Event::StillOpen => format!("Since {since}."),
         },
         advice: if is_over { "" } else { advice },
     }
@@ -145,15 +158,14 @@ fn subject(message: &Message, notices: &[ToldNotice]) -> String {
     match (message.notices.as_slice(), notices) {
         ([], _) => "[Holdfast] A test: this channel works".to_owned(),
         ([only], [told]) => {
-            let critical = if only.severity == Severity::Critical && only.event != Event::Recovered {
-                ", critical"
+            let critical =
+                if only.severity == Severity::Critical && !only.event.is_over() { ", critical" } else { "" };
+            let mut names = only.hosts.iter().map(|(_, name)| name).chain(&only.channels);
+            let hosts = if only.count == 1 {
+                names.next().map(|name| format!(" ({name})")).unwrap_or_default()
             } else {
-                ""
-            };
-            let hosts = if only.cause.is_of_server() || only.count == 1 {
-                only.hosts.first().map(|(_, name)| format!(" ({name})")).unwrap_or_default()
-            } else {
-                format!(" ({})", many(u64::from(only.count), "host"))
+                let noun = if only.cause == Cause::Channel { "channel" } else { "host" };
+                format!(" ({})", many(u64::from(only.count), noun))
             };
             format!("[Holdfast] {}{critical}: {}{hosts}", told.state, told.title)
         }
@@ -201,7 +213,7 @@ impl Told {
             [only] => Some(only),
             _ => None,
         };
-        let worst = message.notices.iter().filter(|notice| notice.event != Event::Recovered);
+        let worst = message.notices.iter().filter(|notice| !notice.event.is_over());
         let worst = worst.map(|notice| notice.severity).max();
         Self {
             id: message.id.to_string(),
@@ -266,5 +278,6 @@ pub(crate) fn fault(fault: SendFault) -> String {
         SendFault::Smtp(0) => "The mail server refused it.".to_owned(),
         SendFault::Smtp(code) => format!("The mail server refused it with code {code}."),
         SendFault::Setting => "Something of its settings can't be used.".to_owned(),
+        SendFault::Exit(status) => format!("The script ended with status {status}."),
     }
 }

@@ -11,6 +11,7 @@ use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::template::View;
 use crate::words::incident_title;
+use ::fleet::record::Cause;
 use ::fleet::{FleetState, IncidentView};
 use axum::body::Body;
 use axum::extract::Path;
@@ -60,9 +61,10 @@ impl crate::sample::Samples for AcknowledgeLinkView {
 
 fn view(ctx: &Reading, seen: &IncidentView, action: String, form: &Form) -> AcknowledgeLinkView {
     let now = ctx.now();
-    let whom = match seen.incident.cause.is_of_server() {
-        true => "The server itself".to_owned(),
-        false => many(seen.count.into(), "host"),
+    let whom = match seen.incident.cause {
+        Cause::Channel => many(seen.count.into(), "channel"),
+        cause if cause.is_of_server() => "The server itself".to_owned(),
+        _ => many(seen.count.into(), "host"),
     };
     AcknowledgeLinkView {
         title: incident_title(&seen.incident),

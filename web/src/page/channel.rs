@@ -5,12 +5,15 @@ use super::problem_view::ProblemView;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::notice::fault;
-use crate::notice_request::try_channel;
+use crate::notice_request::{checked, try_channel};
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::reading::Reading;
 use crate::template::View;
 use crate::words::webhook_form;
-use ::fleet::record::{Channel, ChannelFlags, Email, Heartbeat, MailSecurity, Secret, Webhook, WebhookForm};
+use ::fleet::record::{
+    BodyTemplate, Channel, ChannelFlags, Email, Heartbeat, MailSecurity, Script, Secret, Webhook, WebhookForm,
+};
 use ::fleet::{ChannelInput, ChannelView, FleetState, NamedSecrets, Refused, Sent};
 use axum::body::Body;
 use axum::extract::Path;
@@ -22,6 +25,13 @@ use serde::Serialize;
 pub(crate) struct Choice {
     pub(crate) word: &'static str,
     pub(crate) label: String,
+    pub(crate) chosen: bool,
+}
+
+/// A script to choose.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ScriptChoice {
+    pub(crate) name: String,
     pub(crate) chosen: bool,
 }
 
@@ -40,7 +50,7 @@ pub(crate) struct ChannelFormView {
     /// The stored name; `None` = new.
     pub(crate) old_name: Option<String>,
     pub(crate) action: String,
-    /// `email`, `webhook` or `heartbeat`.
+    /// `email`, `webhook`, `heartbeat` or `script`.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
     pub(crate) on: bool,
@@ -60,8 +70,13 @@ pub(crate) struct ChannelFormView {
     pub(crate) headers: String,
     /// The same of the secrets of its form.
     pub(crate) secrets: String,
+    /// What makes the body, and what that is called.
+    pub(crate) template: String,
+    pub(crate) content_type: String,
     /// How often a heartbeat comes, in minutes.
     pub(crate) every_minutes: String,
+    /// The scripts to choose from.
+    pub(crate) scripts: Vec<ScriptChoice>,
     pub(crate) ca: String,
     /// How it stands, of a stored one.
     pub(crate) line: Option<ChannelLine>,
@@ -96,7 +111,10 @@ impl crate::sample::Samples for ChannelFormView {
             signed: false,
             headers: String::new(),
             secrets: String::new(),
+            template: s.text("{{ text }}"),
+            content_type: s.text("text/plain"),
             every_minutes: s.text("5"),
+            scripts: Vec::new(),
             ca: s.text("-----BEGIN CERTIFICATE-----"),
             line: Some(ChannelLine::sample(s)),
             test: Some(TestLine {
@@ -130,12 +148,20 @@ impl crate::sample::Samples for ChannelFormView {
             secrets: String::new(),
             ..hook.clone()
         };
-        let mut views = vec![mail.clone(), hook.clone(), beat.clone()];
+        let script = Self {
+            kind: "script",
+            scripts: vec![ScriptChoice { name: s.text("pager"), chosen: true }],
+            ..beat.clone()
+        };
+        let no_script = Self { scripts: Vec::new(), ..script.clone() };
+        let mut views = vec![mail.clone(), hook.clone(), beat.clone(), script.clone(), no_script];
+        views.push(wrong(&script, "script"));
         views.extend(["url", "every_minutes"].map(|field| wrong(&beat, field)));
         let of_mail = ["name", "server", "port", "security", "username", "password", "from", "to", "ca"];
         views.extend(of_mail.map(|field| wrong(&mail, field)));
         views.extend(
-            ["form", "url", "signing_key", "headers", "secrets", "ca"].map(|field| wrong(&hook, field)),
+            ["form", "url", "signing_key", "headers", "secrets", "template", "content_type", "ca"]
+                .map(|field| wrong(&hook, field)),
         );
         views
     }
@@ -172,10 +198,19 @@ fn forms(chosen: &str) -> Vec<Choice> {
 
 /// What a channel can be; mail, where nothing else is said.
 fn kind_of(word: &str) -> &'static str {
-    ["webhook", "heartbeat"].into_iter().find(|known| *known == word).unwrap_or("email")
+    ["webhook", "heartbeat", "script"].into_iter().find(|known| *known == word).unwrap_or("email")
 }
 
-fn blank(kind: &'static str) -> ChannelFormView {
+/// The scripts of the server's configuration; one that is chosen and is not there any more is there still.
+fn scripts(ctx: &Reading, chosen: &str) -> Vec<ScriptChoice> {
+    let mut all = ctx.app.settings.notice_scripts.clone();
+    if !chosen.is_empty() && !all.iter().any(|known| known == chosen) {
+        all.push(chosen.to_owned());
+    }
+    all.into_iter().map(|name| ScriptChoice { chosen: name == chosen, name }).collect()
+}
+
+fn blank(ctx: &Reading, kind: &'static str) -> ChannelFormView {
     ChannelFormView {
         old_name: None,
         action: "/notices/channels".to_owned(),
@@ -194,7 +229,10 @@ fn blank(kind: &'static str) -> ChannelFormView {
         signed: false,
         headers: String::new(),
         secrets: String::new(),
+        template: String::new(),
+        content_type: "application/json".to_owned(),
         every_minutes: "5".to_owned(),
+        scripts: scripts(ctx, ""),
         ca: String::new(),
         line: None,
         test: None,
@@ -206,15 +244,15 @@ fn named_lines(names: &[String]) -> String {
     names.iter().map(|name| format!("{name}:\n")).collect::<String>().trim_end().to_owned()
 }
 
-fn stored(now: schema::Timestamp, channel: &ChannelView) -> ChannelFormView {
+fn stored(ctx: &Reading, channel: &ChannelView) -> ChannelFormView {
     let view = ChannelFormView {
         old_name: Some(channel.name.clone()),
         action: format!("/notices/channels/{}", channel.name),
         name: channel.name.clone(),
         on: channel.flags.is_on,
         acknowledges: channel.flags.acknowledges,
-        line: Some(ChannelLine::new(now, channel)),
-        ..blank(channel.channel.kind())
+        line: Some(ChannelLine::new(ctx.now(), channel)),
+        ..blank(ctx, channel.channel.kind())
     };
     match &channel.channel {
         Channel::Email(Email { server, port, security, username, from, to, ca }) => ChannelFormView {
@@ -227,8 +265,12 @@ fn stored(now: schema::Timestamp, channel: &ChannelView) -> ChannelFormView {
             ca: ca.clone(),
             ..view
         },
-        Channel::Webhook(Webhook { form, place, header_names, secret_names, is_signed, ca }) => {
+        Channel::Script(Script { name }) => ChannelFormView { scripts: scripts(ctx, name), ..view },
+        Channel::Webhook(Webhook { form, place, header_names, secret_names, is_signed, template, ca }) => {
+            let made_by = template.clone();
             ChannelFormView {
+                template: made_by.as_ref().map(|it| it.text.clone()).unwrap_or_default(),
+                content_type: made_by.map_or(view.content_type, |it| it.content_type),
                 forms: forms(form.as_str()),
                 place: Some(place.clone()),
                 signed: *is_signed,
@@ -272,7 +314,14 @@ fn typed(view: ChannelFormView, form: &Form, problem: &Problem) -> ChannelFormVi
         forms: forms(&form.text("form")),
         headers: names("headers"),
         secrets: names("secrets"),
+        template: form.raw("template").to_owned(),
+        content_type: form.text("content_type"),
         every_minutes: form.text("every_minutes"),
+        scripts: view
+            .scripts
+            .into_iter()
+            .map(|it| ScriptChoice { chosen: it.name == form.raw("script"), ..it })
+            .collect(),
         ca: form.raw("ca").to_owned(),
         problem: Some(ProblemView::from(problem)),
         ..view
@@ -311,6 +360,9 @@ fn input(form: &Form) -> Result<ChannelInput, Problem> {
         };
         return Ok(ChannelInput::Email { email, password: form.secret("password") });
     }
+    if form.raw("kind") == "script" {
+        return Ok(ChannelInput::Script { name: form.text("script") });
+    }
     if form.raw("kind") == "heartbeat" {
         let every_min = form.number("every_minutes")?;
         return Ok(ChannelInput::Heartbeat { url: form.secret("url"), every_min, ca: form.text("ca") });
@@ -324,6 +376,10 @@ fn input(form: &Form) -> Result<ChannelInput, Problem> {
         signing_key: unsigned.or_else(|| form.secret("signing_key")),
         headers: Some(named(form, "headers")?),
         secrets: Some(named(form, "secrets")?),
+        template: (kind == WebhookForm::Template).then(|| BodyTemplate {
+            text: form.raw("template").to_owned(),
+            content_type: form.text("content_type"),
+        }),
         ca: form.text("ca"),
     })
 }
@@ -331,7 +387,7 @@ fn input(form: &Form) -> Result<ChannelInput, Problem> {
 /// `GET /notices/new-channel`.
 pub(crate) async fn new(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     let kind = kind_of(query.get("kind").unwrap_or_default());
-    ctx.read(move |ctx, _| ctx.page(&blank(kind))).await
+    ctx.read(move |ctx, _| ctx.page(&blank(ctx, kind))).await
 }
 
 /// `POST /notices/channels`.
@@ -340,7 +396,7 @@ pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Probl
         Ok(name) => Ok(ctx.go(&format!("/notices/channels/{name}"))),
         Err(problem) if problem.is_about_input() => {
             let kind = kind_of(form.raw("kind"));
-            ctx.answer(move |ctx, _| ctx.page_with(problem.status, &typed(blank(kind), &form, &problem)))
+            ctx.answer(move |ctx, _| ctx.page_with(problem.status, &typed(blank(ctx, kind), &form, &problem)))
                 .await
         }
         Err(problem) => Err(problem),
@@ -349,13 +405,14 @@ pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Probl
 
 async fn created(ctx: &Ctx, form: &Form) -> Result<String, Problem> {
     let name = form.text("name");
-    ctx.app.fleet.add_channel(name.clone(), flags(form), input(form)?, ctx.by()).await?;
+    let input = checked(ctx, input(form)?)?;
+    ctx.app.fleet.add_channel(name.clone(), flags(form), input, ctx.by()).await?;
     Ok(name)
 }
 
 /// `GET /notices/channels/{name}`.
 pub(crate) async fn edit(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, state| ctx.page(&stored(ctx.now(), &found(state, &name)?))).await
+    ctx.read(move |ctx, state| ctx.page(&stored(ctx, &found(state, &name)?))).await
 }
 
 /// `POST /notices/channels/{name}`.
@@ -368,7 +425,7 @@ pub(crate) async fn update(
         Ok(()) => Ok(ctx.go(&format!("/notices/channels/{name}"))),
         Err(problem) if problem.is_about_input() => {
             ctx.answer(move |ctx, state| {
-                let view = stored(ctx.now(), &found(state, &name)?);
+                let view = stored(ctx, &found(state, &name)?);
                 ctx.page_with(problem.status, &typed(view, &form, &problem))
             })
             .await
@@ -378,8 +435,8 @@ pub(crate) async fn update(
 }
 
 async fn changed(ctx: &Ctx, name: &str, form: &Form) -> Result<(), Problem> {
-    let changed = ctx.app.fleet.change_channel(name.to_owned(), flags(form), input(form)?, ctx.by());
-    Ok(changed.await?)
+    let input = checked(ctx, input(form)?)?;
+    Ok(ctx.app.fleet.change_channel(name.to_owned(), flags(form), input, ctx.by()).await?)
 }
 
 /// `POST /notices/channels/{name}/test`.
@@ -392,7 +449,7 @@ pub(crate) async fn test(ctx: Ctx, Path(name): Path<String>) -> Result<Response<
     };
     let test = Some(TestLine { taken, text, said: delivery.said });
     ctx.answer(move |ctx, state| {
-        let view = stored(ctx.now(), &found(state, &name)?);
+        let view = stored(ctx, &found(state, &name)?);
         ctx.page_with(StatusCode::OK, &ChannelFormView { test, ..view })
     })
     .await

@@ -4,15 +4,15 @@ use super::attention::SafeAction;
 use super::cause::cause_of;
 use crate::format::{When, ago, count, many, span};
 use crate::words::{by, incident_title};
-use ::fleet::record::{Incident, Left, Severity};
-use ::fleet::{FleetState, IncidentState, IncidentView, MetHost};
+use ::fleet::record::{Cause, Incident, Left, Severity};
+use ::fleet::{FleetState, IncidentState, IncidentView, MetChannel, MetHost};
 use schema::Timestamp;
 use serde::Serialize;
 
 /// So many hosts are named beside an incident.
 const MOST_NAMES: usize = 3;
 
-/// A host that an incident meets.
+/// A host, or a channel, that an incident meets.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct MetLine {
     pub(crate) name: String,
@@ -53,10 +53,13 @@ pub(crate) struct IncidentLine {
 
 impl IncidentLine {
     pub(crate) fn new(now: Timestamp, state: &FleetState, seen: IncidentView) -> Self {
-        let IncidentView { incident, count: has_it, mended, hosts, hosts_left_out } = seen;
+        let IncidentView { incident, count: has_it, mended, hosts, hosts_left_out, channels } = seen;
         let now_met: Vec<&MetHost> = hosts.iter().filter(|host| host.left.is_none()).collect();
         let number = u64::from(has_it);
-        let names = now_met.iter().take(MOST_NAMES).map(|host| met(now, host)).collect::<Vec<_>>();
+        let failing = channels.iter().filter(|channel| channel.left_at.is_none());
+        let names =
+            now_met.iter().map(|host| met(now, host)).chain(failing.map(|channel| failed(now, channel)));
+        let names = names.take(MOST_NAMES).collect::<Vec<_>>();
         let more = number.saturating_sub(names.len() as u64);
         let href = format!("/incidents/{}", incident.id);
         let action = match now_met.as_slice() {
@@ -80,7 +83,11 @@ impl IncidentLine {
                 until: When::until(ack.until),
                 note: ack.note.clone(),
             }),
-            hosts: hosts.iter().map(|host| met(now, host)).collect(),
+            hosts: hosts
+                .iter()
+                .map(|host| met(now, host))
+                .chain(channels.iter().map(|channel| failed(now, channel)))
+                .collect(),
             left_out: (hosts_left_out > 0)
                 .then(|| format!("{} are not listed", many(u64::from(hosts_left_out), "more host"))),
             action,
@@ -107,6 +114,14 @@ fn met(now: Timestamp, host: &MetHost) -> MetLine {
     MetLine { name: host.name.clone(), href: format!("/hosts/{}", host.host), text }
 }
 
+fn failed(now: Timestamp, channel: &MetChannel) -> MetLine {
+    let text = match channel.left_at {
+        None => format!("since {}", When::until(channel.since).text),
+        Some(at) => format!("worked again {}", ago(now, at)),
+    };
+    MetLine { name: channel.name.clone(), href: "/notices".to_owned(), text }
+}
+
 fn icon(incident: &Incident) -> &'static str {
     match (IncidentState::of(incident), incident.severity) {
         (IncidentState::Ended, _) => "ok",
@@ -116,16 +131,25 @@ fn icon(incident: &Incident) -> &'static str {
 }
 
 fn whom(incident: &Incident, number: u64) -> String {
-    if incident.cause.is_of_server() {
+    let noun = noun(incident.cause);
+    if incident.cause.is_of_server() && incident.cause != Cause::Channel {
         return "The server itself. See Settings.".to_owned();
     }
     if number == 0 {
-        return format!("It met {}.", many(u64::from(incident.most), "host"));
+        return format!("It met {}.", many(u64::from(incident.most), noun));
     }
-    let hosts = many(number, "host");
+    let hosts = many(number, noun);
     match (&incident.storage, number) {
         (Some(_), 2..) => format!("{hosts} at one storage:"),
         _ => format!("{hosts}:"),
+    }
+}
+
+/// What those are who have it.
+const fn noun(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Channel => "channel",
+        _ => "host",
     }
 }
 
@@ -147,7 +171,7 @@ fn told(now: Timestamp, incident: &Incident, mended: u32) -> String {
             format!(
                 "{text} Worsened {at}: {} to {}.",
                 count(u64::from(worsened.from)),
-                many(u64::from(worsened.to), "host")
+                many(u64::from(worsened.to), noun(incident.cause))
             )
         } else {
             format!("{text} Became critical {at}.")

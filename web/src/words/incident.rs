@@ -97,7 +97,7 @@ pub(crate) const fn ending(ending: Ending) -> &'static str {
     match ending {
         Ending::Recovered => "all recovered",
         Ending::OtherCause => "another cause took its place",
-        Ending::HostsDeleted => "its hosts were deleted",
+        Ending::HostsDeleted => "whom it met is not there any more",
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) const fn webhook_form(form: WebhookForm) -> &'static str {
         WebhookForm::PagerDuty => "PagerDuty",
         WebhookForm::Opsgenie => "Opsgenie",
         WebhookForm::Apprise => "Apprise API",
+        WebhookForm::Template => "Your own template",
     }
 }
 
@@ -29,6 +30,7 @@ pub(crate) const fn webhook_form(form: WebhookForm) -> &'static str {
 pub(crate) fn channel_leads_to(channel: &Channel) -> String {
     match channel {
         Channel::Email(email) => format!("Mail to {} by {}", email.to.join(", "), email.server),
+        Channel::Script(script) => format!("Runs the script {} on the server", script.name),
         Channel::Webhook(webhook) => format!("{} at {}", webhook_form(webhook.form), webhook.place),
         Channel::Heartbeat(beat) => format!(
             "Asks {} every {} while the server is well",

@@ -213,3 +213,57 @@ async fn whoever_has_the_link_of_a_message_acknowledges_without_an_account_and_o
     // Nothing else can be done with it.
     stranger.get(&format!("/incidents/{incident}")).await.expect(303);
 }
+
+#[tokio::test]
+async fn a_template_is_tried_before_it_is_kept_and_a_script_is_one_of_the_servers_configuration() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let by_template = |text: &str, content_type: &str| {
+        json!({"name": "own", "webhook": {"form": "template", "url": "https://taken.example/x", "secrets": {"key": "template-key"},
+            "template": {"text": text, "content_type": content_type}}})
+    };
+    let good = "{\"title\": {{ subject }}, \"key\": {{ secrets.key }}}";
+    for (text, content_type, field, why) in [
+        ("{% set a = text %}", "text/plain", "template", "only for and if"),
+        ("{\"title\": \"{{ subject }}\"}", "application/json", "template", "makes no JSON"),
+        ("{{ nothing }}", "text/plain", "template", "Line 1"),
+        ("", "text/plain", "template", "needs a template"),
+        (good, "no type", "content_type", "such as application/json"),
+    ] {
+        let answer = client.post("/api/channels", &by_template(text, content_type)).await.expect(422).json();
+        assert_eq!(answer["error"]["field"], field, "{text}: {answer}");
+        assert!(
+            answer["error"]["message"].as_str().is_some_and(|said| said.contains(why)),
+            "{text}: {answer}"
+        );
+    }
+    let none = json!({"name": "own", "webhook": {"form": "template", "url": "https://taken.example/x"}});
+    assert_eq!(client.post("/api/channels", &none).await.expect(422).json()["error"]["field"], "template");
+    let added = client.post("/api/channels", &by_template(good, "application/json")).await.expect(201).json();
+    assert_eq!(added["webhook"]["template"], json!({"text": good, "content_type": "application/json"}));
+    assert!(!added.to_string().contains("template-key"), "{added}");
+    let page = client.get("/notices/channels/own").await.expect(200).text;
+    assert!(page.contains("{{ secrets.key }}") && !page.contains("template-key"), "{page}");
+    // By the page, with what was typed.
+    let form = "kind=webhook&form=template&url=https%3A%2F%2Ftaken.example%2Fx&template=%7B%25+raw+%25%7D&content_type=text%2Fplain";
+    let page = client.post_form("/notices/channels/own", form).await.expect(422).text;
+    assert!(page.contains("id=\"template-error\"") && page.contains("{% raw %}"), "{page}");
+
+    let script = |name: &str| json!({"name": "by-script", "script": {"name": name}});
+    let unknown = client.post("/api/channels", &script("rm")).await.expect(422).json();
+    assert_eq!(unknown["error"]["field"], "script");
+    assert!(
+        unknown["error"]["message"].as_str().is_some_and(|said| said.contains("names pager, siren")),
+        "{unknown}"
+    );
+    let path = client.post("/api/channels", &script("/bin/sh")).await.expect(422).json();
+    assert_eq!(path["error"]["field"], "script");
+    let added = client.post("/api/channels", &script("pager")).await.expect(201).json();
+    assert_eq!((&added["script"]["name"], &added["webhook"]), (&"pager".into(), &Value::Null));
+    let page = client.get("/notices/channels/by-script").await.expect(200).text;
+    assert!(page.contains("selected>pager</option>") && page.contains(">siren</option>"), "{page}");
+    client.post_form("/notices/channels/by-script", "kind=script&script=siren&on=on").await.expect(303);
+    let changed = client.get("/api/channels/by-script").await.expect(200).json();
+    assert_eq!(changed["script"]["name"], "siren");
+    client.post_form("/notices/channels/by-script", "kind=script&script=other").await.expect(422);
+}

@@ -80,6 +80,7 @@ fn web_settings(
         rotate: rotate(fleet),
         archives: Arc::new(archives),
         // Takes what goes to `https://taken.example`, and nothing else.
+        notice_scripts: vec!["pager".to_owned(), "siren".to_owned()],
         send_notice: Arc::new(|due: DueMessage| {
             let is_taken = due.secrets.url.expose().starts_with("https://taken.example");
             let said = if is_taken { "thank you" } else { "no such hook" }.to_owned();

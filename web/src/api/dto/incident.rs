@@ -5,7 +5,7 @@ use super::words;
 use crate::format::rfc3339;
 use crate::words::incident_title;
 use fleet::record::Left;
-use fleet::{IncidentState, IncidentView, MetHost};
+use fleet::{IncidentState, IncidentView, MetChannel, MetHost};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -49,6 +49,17 @@ pub(crate) struct IncidentHostOut {
     recovered: bool,
 }
 
+/// A channel of notices that an incident meets, or met.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IncidentChannel)]
+pub(crate) struct IncidentChannelOut {
+    name: String,
+    /// Since when it fails.
+    since: String,
+    /// When it worked again; null: it still fails.
+    left_at: Option<String>,
+}
+
 /// A cause, and whom it meets.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Incident)]
@@ -90,6 +101,8 @@ pub(crate) struct IncidentOut {
     /// How many more there are: lists have 20 of each, an incident by itself 500. Of one that has ended for good 200 are
     /// kept.
     hosts_left_out: u32,
+    /// Of the cause `channel`: the channels that fail, then those that failed. Deleted ones are not there.
+    channels: Vec<IncidentChannelOut>,
 }
 
 /// Somebody's word that an incident is known.
@@ -106,7 +119,7 @@ pub(crate) struct IncidentAckIn {
 
 impl From<IncidentView> for IncidentOut {
     fn from(seen: IncidentView) -> Self {
-        let IncidentView { incident, count, mended, hosts, hosts_left_out } = seen;
+        let IncidentView { incident, count, mended, hosts, hosts_left_out, channels } = seen;
         Self {
             id: incident.id.to_string(),
             state: IncidentState::of(&incident).as_str(),
@@ -137,8 +150,15 @@ impl From<IncidentView> for IncidentOut {
             follows: incident.follows.map(|before| before.to_string()),
             hosts: hosts.into_iter().map(IncidentHostOut::from).collect(),
             hosts_left_out,
+            channels: channels.into_iter().map(IncidentChannelOut::from).collect(),
             storage: incident.storage,
         }
+    }
+}
+
+impl From<MetChannel> for IncidentChannelOut {
+    fn from(met: MetChannel) -> Self {
+        Self { name: met.name, since: rfc3339(met.since), left_at: time(met.left_at) }
     }
 }
 

@@ -7,8 +7,8 @@ use crate::notice::fault;
 use crate::problem::Problem;
 use crate::server_facts::Delivery;
 use fleet::record::{
-    Channel, ChannelFlags, Email, Heartbeat, LostMessage, MailSecurity, RouteState, Secret, SendError,
-    Severity, Webhook, WebhookForm,
+    BodyTemplate, Channel, ChannelFlags, Email, Heartbeat, LostMessage, MailSecurity, RouteState, Script,
+    Secret, SendError, Severity, Webhook, WebhookForm,
 };
 use fleet::{ChannelInput, ChannelView, OnItsWay, RouteInput, RouteView, Sent};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,10 @@ fn starttls() -> String {
 
 const fn five() -> u16 {
     5
+}
+
+fn json() -> String {
+    "application/json".to_owned()
 }
 
 fn on() -> String {
@@ -82,9 +86,39 @@ pub(crate) struct WebhookIn {
     /// `user`; PagerDuty `routing_key`; Opsgenie `key`. Absent: as stored. A value of null is the stored one.
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     secrets: Option<BTreeMap<String, Option<Secret>>>,
+    /// Of the form `template`, which needs it.
+    template: Option<BodyTemplateIn>,
     /// Authorities (PEM) that its certificate may be of; empty: those that the server's machine trusts.
     #[serde(default)]
     ca: String,
+}
+
+/// What makes the body of a request.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BodyTemplateInput)]
+pub(crate) struct BodyTemplateIn {
+    /// A template as `docs/notices.md` describes them, of at most 8 KiB.
+    text: String,
+    /// Absent: `application/json`, and values are written as JSON.
+    #[serde(default = "json")]
+    content_type: String,
+}
+
+impl From<BodyTemplateIn> for BodyTemplate {
+    fn from(given: BodyTemplateIn) -> Self {
+        let BodyTemplateIn { text, content_type } = given;
+        Self { text, content_type }
+    }
+}
+
+/// A program on the server's machine, which gets messages as its standard input.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ScriptInput)]
+pub(crate) struct ScriptIn {
+    /// What the server's own configuration calls it (`--notice-script`).
+    name: String,
 }
 
 /// An address that is asked (`GET`) again and again while the server is well: who watches it tells when nothing came.
@@ -104,7 +138,7 @@ pub(crate) struct HeartbeatIn {
     ca: String,
 }
 
-/// A channel: exactly one of `email`, `webhook` and `heartbeat`.
+/// A channel: exactly one of `email`, `webhook`, `heartbeat` and `script`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ChannelInput)]
@@ -121,6 +155,7 @@ pub(crate) struct ChannelIn {
     email: Option<EmailIn>,
     webhook: Option<WebhookIn>,
     heartbeat: Option<HeartbeatIn>,
+    script: Option<ScriptIn>,
 }
 
 fn word<T>(field: &str, text: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, Problem> {
@@ -135,22 +170,24 @@ impl ChannelIn {
 
     /// What it describes.
     pub(crate) fn input(self) -> Result<ChannelInput, Problem> {
-        match (self.email, self.webhook, self.heartbeat) {
-            (Some(email), None, None) => {
+        match (self.email, self.webhook, self.heartbeat, self.script) {
+            (Some(email), None, None, None) => {
                 let EmailIn { server, port, security, username, password, from, to, ca } = email;
                 let security = word("security", &security, MailSecurity::from_word)?;
                 let email = Email { server, port, security, username, from, to, ca };
                 Ok(ChannelInput::Email { email, password })
             }
-            (None, Some(webhook), None) => {
-                let WebhookIn { form, url, signing_key, headers, secrets, ca } = webhook;
+            (None, Some(webhook), None, None) => {
+                let WebhookIn { form, url, signing_key, headers, secrets, template, ca } = webhook;
                 let form = word("form", &form, WebhookForm::from_word)?;
-                Ok(ChannelInput::Webhook { form, url, signing_key, headers, secrets, ca })
+                let template = template.map(BodyTemplate::from);
+                Ok(ChannelInput::Webhook { form, url, signing_key, headers, secrets, template, ca })
             }
-            (None, None, Some(HeartbeatIn { url, every_minutes, ca })) => {
+            (None, None, Some(HeartbeatIn { url, every_minutes, ca }), None) => {
                 Ok(ChannelInput::Heartbeat { url, every_min: every_minutes, ca })
             }
-            _ => Err(Problem::invalid("email", "Give one of email, webhook and heartbeat.")),
+            (None, None, None, Some(ScriptIn { name })) => Ok(ChannelInput::Script { name }),
+            _ => Err(Problem::invalid("email", "Give one of email, webhook, heartbeat and script.")),
         }
     }
 }
@@ -179,7 +216,21 @@ pub(crate) struct WebhookOut {
     signed: bool,
     header_names: Vec<String>,
     secret_names: Vec<String>,
+    template: Option<BodyTemplateOut>,
     ca: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = BodyTemplate)]
+pub(crate) struct BodyTemplateOut {
+    text: String,
+    content_type: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Script)]
+pub(crate) struct ScriptOut {
+    name: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -238,6 +289,7 @@ pub(crate) struct ChannelOut {
     email: Option<EmailOut>,
     webhook: Option<WebhookOut>,
     heartbeat: Option<HeartbeatOut>,
+    script: Option<ScriptOut>,
     changed_at: String,
     #[schema(value_type = words::ActorKind)]
     changed_by_kind: &'static str,
@@ -254,7 +306,7 @@ pub(crate) struct ChannelOut {
     last_error: Option<SendErrorOut>,
     /// Some of the addresses of the last mail refuse it: what was said of them. Null: all took it.
     refused: Option<SendErrorOut>,
-    /// The newest messages that were given up after two days, oldest first, at most 20.
+    /// The newest messages that were given up (after two days and 20 tries), oldest first, at most 20.
     given_up: Vec<LostMessageOut>,
     /// How many were given up before those.
     given_up_before: u32,
@@ -280,19 +332,30 @@ impl From<LostMessage> for LostMessageOut {
 
 impl From<ChannelView> for ChannelOut {
     fn from(seen: ChannelView) -> Self {
-        let (mut email, mut webhook, mut heartbeat) = (None, None, None);
+        let (mut email, mut webhook, mut heartbeat, mut script) = (None, None, None, None);
         match seen.channel {
             Channel::Email(Email { server, port, security, username, from, to, ca }) => {
                 let (has_password, security) = (!username.is_empty(), security.as_str());
                 email = Some(EmailOut { server, port, security, username, has_password, from, to, ca });
             }
-            Channel::Webhook(Webhook { form, place, header_names, secret_names, is_signed, ca }) => {
+            Channel::Webhook(Webhook {
+                form,
+                place,
+                header_names,
+                secret_names,
+                is_signed,
+                template,
+                ca,
+            }) => {
                 let (form, signed) = (form.as_str(), is_signed);
-                webhook = Some(WebhookOut { form, place, signed, header_names, secret_names, ca });
+                let of = |BodyTemplate { text, content_type }| BodyTemplateOut { text, content_type };
+                let template = template.map(of);
+                webhook = Some(WebhookOut { form, place, signed, header_names, secret_names, template, ca });
             }
             Channel::Heartbeat(Heartbeat { place, every_min, ca }) => {
                 heartbeat = Some(HeartbeatOut { place, every_minutes: every_min, ca });
             }
+            Channel::Script(Script { name }) => script = Some(ScriptOut { name }),
         }
         let way = |way: OnItsWay| OnItsWayOut {
             id: way.id.to_string(),
@@ -309,6 +372,7 @@ impl From<ChannelView> for ChannelOut {
             email,
             webhook,
             heartbeat,
+            script,
             changed_at: rfc3339(seen.changed_at),
             changed_by_kind: seen.changed_by.kind(),
             changed_by: seen.changed_by.name().to_owned(),
