@@ -220,7 +220,8 @@ async fn admit(
     let client_id = match connect.client_id {
         // MQTT lets a client without an id in when it keeps nothing, and MQTT 5 any.
         "" if connect.clean_session || matches!(connect.protocol, Protocol::V5(_)) => {
-            made_up = format!("nameless-{id}");
+            // Of this start of the server alone: a client of MQTT 5 keeps it, and comes back with it after a restart.
+            made_up = format!("nameless-{:016x}-{id}", shared.hash("nameless"));
             &made_up
         }
         client_id => client_id,
