@@ -16,6 +16,7 @@ pub mod fleet_directory;
 mod framing;
 pub mod gate;
 pub mod gate_metrics;
+pub mod home_assistant;
 pub mod http;
 pub mod ingest;
 pub mod kit;

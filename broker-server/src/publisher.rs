@@ -3,6 +3,7 @@
 use crate::{
     clock,
     gate::GateHandle,
+    home_assistant::Discovery,
     tasks::{self, Beat},
     view_tree::{Leaf, ViewTree},
 };
@@ -21,8 +22,9 @@ const ALL_EVERY: Duration = Duration::from_secs(15 * 60);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Follows the fleet's changes for ever. What changed several times meanwhile is said once. When all was said for the
-/// first time, viewers are let in: so what stands comes to them as retained, not as a change.
-pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
+/// first time, viewers are let in: so what stands comes to them as retained, not as a change. `found` is what Home Assistant
+/// is told of, while that is switched on.
+pub async fn run(fleet: Fleet, gate: GateHandle, found: Discovery, beat: Beat) {
     let mut changes = fleet.changes();
     let mut tree = ViewTree::default();
     // Of a publisher before this one, which ended by a fault: what is there no more must not stay for ever.
@@ -32,7 +34,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let published;
-        (tree, published) = publish(&fleet, &gate, tree, std::mem::take(&mut due)).await;
+        (tree, published) = publish((&fleet, &gate, &found), tree, std::mem::take(&mut due)).await;
         match published {
             Ok(()) => {
                 clear(&gate, &tree, std::mem::take(&mut left));
@@ -104,6 +106,7 @@ impl Stale {
             Changed::JobLive { host, job } => {
                 self.jobs.insert(job, host);
             }
+            Changed::Integrations => self.all = true,
             Changed::Incident(incident) => {
                 self.incidents.insert(incident);
             }
@@ -114,21 +117,30 @@ impl Stale {
 
 /// Apart: all hosts are many, and each is read from the data file.
 async fn publish(
-    fleet: &Fleet,
-    gate: &GateHandle,
+    (fleet, gate, found): (&Fleet, &GateHandle, &Discovery),
     mut tree: ViewTree,
     due: Stale,
 ) -> (ViewTree, Result<(), StoreError>) {
-    let (fleet, gate) = (fleet.clone(), gate.clone());
+    let (fleet, gate, found) = (fleet.clone(), gate.clone(), found.clone());
     tasks::apart(move || {
-        let said = say_due(&fleet, &gate, &mut tree, due);
+        let said = say_due((&fleet, &gate, &found), &mut tree, due);
         (tree, said)
     })
     .await
 }
 
-fn say_due(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Stale) -> Result<(), StoreError> {
+fn say_due(
+    (fleet, gate, found): (&Fleet, &GateHandle, &Discovery),
+    tree: &mut ViewTree,
+    due: Stale,
+) -> Result<(), StoreError> {
     let read = fleet.read()?;
+    // A change of it has all said again: what is read here before that is heard of is only early.
+    let is_found = read.home_assistant()?;
+    tree.let_discover(is_found.then(|| found.clone()));
+    if is_found {
+        gate.let_discover(true);
+    }
     let hosts = if due.all { read.host_ids()?.into_iter().chain(tree.hosts()).collect() } else { due.hosts };
     for host in hosts {
         say(fleet, gate, tree.host(&read, host)?);
@@ -143,6 +155,9 @@ fn say_due(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Stale) ->
     }
     for (job, host) in due.jobs {
         say(fleet, gate, tree.job(&read, host, job, fleet.progress(job))?);
+    }
+    if !is_found {
+        gate.let_discover(false);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::{
     eviction,
     fleet_directory::FleetDirectory,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
+    home_assistant::Discovery,
     http, ingest, moves, notices, out,
     own_pieces::OwnPieces,
     platform, publisher,
@@ -151,7 +152,10 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     let rollover = Arc::new(Rollover::new(fleet.clone(), Arc::clone(&tls)));
     let kept = Arc::clone(&rollover);
     tasks.spawn("authority", tasks::IDLE, move |beat| Arc::clone(&kept).run(beat));
-    of_both("publisher", |fleet, gate, beat| Box::pin(publisher::run(fleet, gate, beat)));
+    let kept = (fleet.clone(), gate.clone(), Discovery::new(&config.public_url.value));
+    tasks.spawn("publisher", tasks::IDLE, move |beat| {
+        publisher::run(kept.0.clone(), kept.1.clone(), kept.2.clone(), beat)
+    });
     of_both("eviction", |fleet, gate, beat| Box::pin(eviction::run(fleet, gate, beat)));
     of_both("addresses", |fleet, gate, beat| Box::pin(moves::run(fleet, gate, beat)));
     of_both("wakes", |fleet, gate, beat| Box::pin(wakes::wake_sessions(fleet, gate, beat)));

@@ -9,11 +9,13 @@
 //! | `job/<job id>` | a job that is open; its last state is followed by an empty message |
 //!
 //! and below `hf/1/view/incidents/<incident id>` the incidents that are open; the last state of each is followed by an empty
-//! message.
+//! message. While that is switched on, Home Assistant finds the hosts by what [`home_assistant`](crate::home_assistant) says
+//! of each.
 //!
 //! Made from the store alone, and in the words of the API: what a page shows and what a topic says can't differ.
 //! Nothing here is a secret, and log lines and paths of files stay out of it.
 
+use crate::home_assistant::{self, Discovery};
 use fleet::{FleetState, StoreError, maintenance::check_status, record::JobProgress};
 use schema::{HostId, IncidentId, JobId, JobKind};
 use serde_json::Value;
@@ -45,6 +47,8 @@ impl Leaf {
 /// What stands in the tree now, so that renamed and deleted hosts leave nothing behind.
 #[derive(Debug, Default)]
 pub struct ViewTree {
+    /// `None` = Home Assistant finds nothing.
+    discovery: Option<Discovery>,
     standing: BTreeMap<HostId, HostTopics>,
     /// Each topic of an incident with a hash of its content.
     incidents: BTreeMap<IncidentId, u64>,
@@ -58,12 +62,18 @@ struct HostTopics {
 }
 
 impl ViewTree {
+    /// Has Home Assistant find the hosts, or not; all of them have to be said again then.
+    pub fn let_discover(&mut self, discovery: Option<Discovery>) {
+        self.discovery = discovery;
+    }
+
     /// All that has to be said of one host: after a change of the host, its repository, or at the start.
     pub fn host(&mut self, read: &FleetState, host: HostId) -> Result<Vec<Leaf>, StoreError> {
         let Some(row) = read.host_row(host) else { return Ok(self.forget(host)) };
         let name = row.host.name.clone();
         let renamed = self.standing.get(&host).is_some_and(|standing| standing.name != name);
-        let mut gone = if renamed { self.forget(host) } else { Vec::new() };
+        let mut gone = if renamed { self.forget_name(host) } else { Vec::new() };
+        let device = self.discovery.as_ref().map(|discovery| discovery.device(&row.host));
         let mut leaves = Vec::new();
         leaves.push(Leaf::new(&name, "presence", redacted::host(row)));
         leaves.push(Leaf::new(&name, "repo", repo(read, host)?));
@@ -80,6 +90,8 @@ impl ViewTree {
                 leaves.push(Leaf::new(&name, &place, redacted::job(&job, None)));
             }
         }
+        // After what it leads to.
+        leaves.push(Leaf { topic: home_assistant::topic(host), content: device });
         gone.extend(self.changed(host, &name, leaves));
         Ok(gone)
     }
@@ -164,6 +176,16 @@ impl ViewTree {
             None => standing.topics.remove(&leaf.topic).is_some(),
         });
         leaves
+    }
+
+    /// What stands under the name of a host goes; it stays the device that it is.
+    fn forget_name(&mut self, host: HostId) -> Vec<Leaf> {
+        let Some(standing) = self.standing.get_mut(&host) else { return Vec::new() };
+        let device = home_assistant::topic(host);
+        let of_device = standing.topics.remove(&device);
+        let named = std::mem::take(&mut standing.topics);
+        standing.topics.extend(of_device.map(|hash| (device, hash)));
+        named.into_keys().map(|topic| Leaf { topic, content: None }).collect()
     }
 
     fn forget(&mut self, host: HostId) -> Vec<Leaf> {
@@ -273,6 +295,45 @@ mod tests {
         let said = tree.host(&fleet.read().unwrap(), host.id).unwrap();
         assert_eq!(topics(&said), [("hf/1/view/attic/presence", false), ("hf/1/view/attic/repo", false)]);
         assert!(tree.hosts().is_empty());
+    }
+
+    #[tokio::test]
+    async fn home_assistant_finds_a_host_while_that_is_on_and_keeps_it_when_it_is_renamed() {
+        let (fleet, mut tree) = (fleet(), ViewTree::default());
+        let (host, _) = fleet.create_host("barn", Vec::new(), by()).await.unwrap();
+        let device = home_assistant::topic(host.id);
+        let said = |tree: &mut ViewTree| tree.host(&fleet.read().unwrap(), host.id).unwrap();
+        assert_eq!(said(&mut tree).len(), 2);
+        tree.let_discover(Some(Discovery::new("https://fleet.example")));
+        let found = said(&mut tree);
+        assert_eq!(topics(&found), [(device.as_str(), true)]);
+        assert_eq!(found[0].content.as_ref().unwrap()["stat_t"], "hf/1/view/barn/presence");
+        assert_eq!(said(&mut tree), []);
+
+        fleet.update_host(host.id, Some("attic".to_owned()), None, by()).await.unwrap();
+        let renamed = said(&mut tree);
+        assert_eq!(
+            topics(&renamed),
+            [
+                ("hf/1/view/barn/presence", false),
+                ("hf/1/view/barn/repo", false),
+                ("hf/1/view/attic/presence", true),
+                ("hf/1/view/attic/repo", true),
+                (device.as_str(), true),
+            ],
+            "it is not taken away in between"
+        );
+        assert_eq!(renamed[4].content.as_ref().unwrap()["dev"]["name"], "attic");
+
+        tree.let_discover(None);
+        assert_eq!(topics(&said(&mut tree)), [(device.as_str(), false)]);
+        assert_eq!(said(&mut tree), []);
+        tree.let_discover(Some(Discovery::new("")));
+        assert_eq!(topics(&said(&mut tree)), [(device.as_str(), true)]);
+        assert!(tree.topics().any(|topic| topic == device));
+        fleet.delete_host(host.id, by()).await.unwrap();
+        assert_eq!(topics(&said(&mut tree)).last(), Some(&(device.as_str(), false)));
+        assert_eq!(tree.topics().count(), 0);
     }
 
     #[tokio::test]

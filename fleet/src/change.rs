@@ -71,6 +71,8 @@ pub enum Changed {
     Notices,
     /// What is in break-glass kits.
     Kits,
+    /// What other people's tools may find.
+    Integrations,
     /// The plan by which a host's agent backs up while the server is away.
     Plan(HostId),
     /// Messages passed while somebody watches them.

@@ -29,8 +29,8 @@ use crate::view::{
     Paged, ScheduleView,
 };
 use crate::{
-    accounts, audit, credentials, dispatch, enroll, find, folder, job, kit, listing, pending, repo, schedule,
-    soundness, status,
+    accounts, audit, credentials, dispatch, enroll, find, folder, home_assistant, job, kit, listing, pending,
+    repo, schedule, soundness, status,
 };
 use schema::{HostId, IncidentId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::collections::BTreeMap;
@@ -608,6 +608,11 @@ impl FleetState {
     /// How the break-glass kits that were made stand to the credentials of now.
     pub fn kits(&self) -> Result<Kits, StoreError> {
         kit::kits(&self.view)
+    }
+
+    /// Whether Home Assistant finds the hosts.
+    pub fn home_assistant(&self) -> Result<bool, StoreError> {
+        home_assistant::is_on(&self.view)
     }
 
     /// Why a request would be refused right now; `None` = it would be carried out.

@@ -401,6 +401,7 @@ fn enums(written: &mut Written) {
             restored_at: AT.plus_ms(1),
             is_salvage: true,
         }]),
+        Meta::HomeAssistant(_) => Meta::HomeAssistant(true),
     });
     each!(written, ClosedBy {
         ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),

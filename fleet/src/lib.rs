@@ -58,6 +58,7 @@ mod format_files;
 #[cfg(test)]
 mod golden;
 mod groups;
+mod home_assistant;
 pub mod host_clock;
 mod hosts;
 mod incarnation;

@@ -114,6 +114,10 @@ impl Api {
                 let body = body.unwrap_or(&Value::Null);
                 self.http.put(&url).header("Authorization", &bearer).send_json(body)
             }
+            ("PATCH", body) => {
+                let body = body.unwrap_or(&Value::Null);
+                self.http.patch(&url).header("Authorization", &bearer).send_json(body)
+            }
             ("POST", Some(body)) => self.http.post(&url).header("Authorization", &bearer).send_json(body),
             ("POST", None) => self.http.post(&url).header("Authorization", &bearer).send_empty(),
             _ => panic!("no such method here: {method}"),

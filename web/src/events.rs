@@ -69,6 +69,7 @@ fn topics_of(what: &Changed) -> Vec<String> {
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
         Changed::Kits => vec!["kits".to_owned()],
+        Changed::Integrations => vec!["integrations".to_owned()],
         Changed::Notices => vec!["notices".to_owned()],
         Changed::Plan(_) => Vec::new(),
         // What every page shows at its top.
@@ -89,6 +90,7 @@ fn topic_of(text: &str) -> Option<String> {
             | "audit"
             | "accounts"
             | "kits"
+            | "integrations"
             | "notices"
             | "traffic"
     ) {
@@ -367,6 +369,7 @@ mod tests {
             Changed::Audit,
             Changed::Accounts,
             Changed::Kits,
+            Changed::Integrations,
             Changed::Notices,
             Changed::Incident(schema::IncidentId([3; 16])),
             Changed::Traffic,

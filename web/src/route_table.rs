@@ -52,6 +52,7 @@ fn form_addresses() -> Vec<Route> {
         get("/tokens", Admin, to_page),
         get("/viewers", Admin, to_page),
         get("/archives/standbys", Admin, to_page),
+        get("/integrations/home-assistant", Admin, to_page),
         get("/notices/channels", Admin, to_page),
         get("/notices/channels/{name}/test", Admin, to_page),
         get("/notices/routes", Admin, to_page),
@@ -83,9 +84,9 @@ fn signed_out() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         agent_access, archive, audit, changes, channel, enrol, find, fleet, folder, group, host,
-        host_settings, incident, incidents, job, jobs, kit, maintenance, notice_route, notices, pending,
-        preview, quarantine, refused, replacement, repo, restoration, restore, schedule, settings, snapshots,
-        soundness, topics,
+        host_settings, incident, incidents, integrations, job, jobs, kit, maintenance, notice_route, notices,
+        pending, preview, quarantine, refused, replacement, repo, restoration, restore, schedule, settings,
+        snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -194,6 +195,8 @@ fn pages() -> Vec<Route> {
         get("/notices/routes/{name}", Admin, notice_route::edit),
         post("/notices/routes/{name}", Admin, notice_route::update),
         post("/notices/routes/{name}/delete", Admin, notice_route::delete),
+        get("/integrations", Admin, integrations::show),
+        post("/integrations/home-assistant", Admin, integrations::switch_home_assistant),
         get("/kit", Admin, kit::show),
         post("/kit", Admin, kit::make),
         get("/settings", Admin, settings::show),
@@ -269,9 +272,10 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, agent_access, archive, kit, notice, operator, standby, storage};
+    use api::{account, agent_access, archive, integration, kit, notice, operator, standby, storage};
     let doc = |summary| Doc::new("accounts", summary);
     let notices = |summary| Doc::new("notices", summary);
+    let integrations = |summary| Doc::new("integrations", summary);
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
         open(Method::POST, "/api/setup", account::set_up).doc(
@@ -378,6 +382,14 @@ fn api_accounts() -> Vec<Route> {
             .doc(notices("Changes a route").takes::<RouteIn>().answers::<RouteOut>(200)),
         delete("/api/routes/{name}", Admin, notice::delete_route)
             .doc(notices("Deletes a route; what waits already is told still").empty()),
+        get("/api/home-assistant", Admin, integration::home_assistant).doc(
+            integrations("Whether Home Assistant finds the hosts by MQTT").answers::<HomeAssistantOut>(200),
+        ),
+        put("/api/home-assistant", Admin, integration::switch_home_assistant).doc(
+            integrations("Switches that on or off; audited. While it is on, MQTT view accounts may subscribe to `homeassistant/#`")
+                .takes::<HomeAssistantIn>()
+                .answers::<HomeAssistantOut>(200),
+        ),
         get("/api/standbys", Admin, standby::list).doc(
             doc("The standbys of this server: programs that fetch its archives, to take its place").lists::<StandbyOut>(),
         ),

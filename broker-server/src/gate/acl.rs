@@ -31,15 +31,36 @@ pub(super) fn enroll_subscribes(token: TokenId, filter: &str) -> bool {
 /// The view tree begins with this.
 const VIEW: &str = "hf/1/view/";
 
+/// By what is below this, Home Assistant finds devices.
+const DISCOVERY: &str = "homeassistant/";
+
+/// What a viewer may look at beside the view tree.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sight {
+    /// Hosts' presence and statistics, sealed as they are.
+    pub(super) debug: bool,
+    /// What Home Assistant finds devices by.
+    pub(super) discovery: bool,
+}
+
+/// Whether this can be a topic of the view tree, or of what Home Assistant finds devices by: printable ASCII, no wildcard,
+/// not too long.
+pub(super) fn is_view_topic(topic: &str) -> bool {
+    topic.len() <= 256
+        && topic.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'+' | b'#'))
+        && [VIEW, DISCOVERY].iter().any(|root| topic.strip_prefix(root).is_some_and(|rest| !rest.is_empty()))
+}
+
 /// Whether a viewer sees messages on this topic of the retained set: the view tree; with the debug role also hosts'
-/// presence and statistics, sealed as they are.
+/// presence and statistics. Whoever was let subscribe to what devices are found by sees that go, too, when it is switched
+/// off: nothing stands there then.
 pub(super) fn viewer_sees(debug: bool, topic: &str) -> bool {
-    debug || topic.starts_with(VIEW)
+    debug || topic.starts_with(VIEW) || topic.starts_with(DISCOVERY)
 }
 
 /// Whether there can be anything that a viewer sees behind that well-formed filter. A wide one, such as `#`, is
 /// granted: it is shown what it may see, and nothing else.
-pub(super) fn viewer_subscribes(debug: bool, filter: &str) -> bool {
+pub(super) fn viewer_subscribes(sight: Sight, filter: &str) -> bool {
     /// The shapes of topics of the view tree (see `view_tree`).
     const TREE: [&str; 5] = [
         "hf/1/view/+/presence",
@@ -51,9 +72,11 @@ pub(super) fn viewer_subscribes(debug: bool, filter: &str) -> bool {
     if !filter.is_ascii() {
         return false;
     }
+    let finds = filter.starts_with(DISCOVERY) || overlaps("homeassistant/device/+/config", filter);
     filter.starts_with(VIEW)
         || TREE.iter().any(|shape| overlaps(shape, filter))
-        || (debug
+        || (sight.discovery && finds)
+        || (sight.debug
             && [HostTopic::Presence, HostTopic::RepoStats]
                 .iter()
                 .any(|topic| overlaps(&format!("hf/1/+/{}", topic.suffix()), filter))
@@ -170,8 +193,29 @@ mod tests {
             ("$share/x/hf/1/view/#", false, false),
             ("hf/1/view/é", false, false),
         ] {
-            assert_eq!(viewer_subscribes(false, filter), plain, "{filter}");
-            assert_eq!(viewer_subscribes(true, filter), debug, "{filter}, debug");
+            let sees = |debug| viewer_subscribes(Sight { debug, discovery: false }, filter);
+            assert_eq!(sees(false), plain, "{filter}");
+            assert_eq!(sees(true), debug, "{filter}, debug");
         }
+    }
+
+    #[test]
+    fn what_devices_are_found_by_is_subscribed_to_while_it_is_switched_on_alone() {
+        for (filter, finds) in [
+            ("homeassistant/#", true),
+            ("homeassistant/device/+/config", true),
+            ("homeassistant/sensor/+/+/config", true),
+            ("+/device/+/config", true),
+            ("+/+/+/config", true),
+            ("homeassistant", false),
+            ("homeassistant2/#", false),
+            ("+/sensor/+/config", false),
+            ("$share/x/homeassistant/#", false),
+        ] {
+            let sees = |discovery| viewer_subscribes(Sight { debug: false, discovery }, filter);
+            assert_eq!((sees(false), sees(true)), (false, finds), "{filter}");
+        }
+        let is_wide = |filter| viewer_subscribes(Sight::default(), filter);
+        assert!(is_wide("#") && is_wide("+/#"));
     }
 }

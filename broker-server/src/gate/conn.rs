@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Waker},
 };
@@ -77,6 +77,8 @@ pub(super) struct Conn {
     partial_ms: AtomicU64,
     /// Since when nothing more could be written; 0 when nothing waits.
     unread_ms: AtomicU64,
+    /// A viewer that was refused what Home Assistant finds devices by.
+    waits_for_discovery: AtomicBool,
     mail: Mutex<Mail>,
 }
 
@@ -128,6 +130,14 @@ impl Mail {
 }
 
 impl Conn {
+    pub(super) fn wait_for_discovery(&self) {
+        self.waits_for_discovery.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn waits_for_discovery(&self) -> bool {
+        self.waits_for_discovery.load(Ordering::SeqCst)
+    }
+
     pub(super) fn new(id: u64, peer: SocketAddr, silence_ms: u64, now_ms: u64) -> Self {
         Self {
             id,
@@ -137,6 +147,7 @@ impl Conn {
             heard_ms: AtomicU64::new(now_ms),
             partial_ms: AtomicU64::new(0),
             unread_ms: AtomicU64::new(0),
+            waits_for_discovery: AtomicBool::new(false),
             mail: Mutex::new(Mail::default()),
         }
     }

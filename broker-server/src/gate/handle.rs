@@ -118,15 +118,20 @@ impl GateHandle {
         self.shared.view_is_whole.send_replace(true);
     }
 
-    /// Sets a retained message of the view tree, or clears it.
+    /// Lets viewers subscribe to what Home Assistant finds devices by, or no more.
+    pub fn let_discover(&self, on: bool) {
+        self.shared.let_discover(on);
+    }
+
+    /// Sets a retained message of the view tree, or of what Home Assistant finds devices by, or clears it.
     pub fn publish_view(&self, topic: &str, payload: Option<Bytes>) -> Result<(), ViewRefused> {
         self.shared.publish_view(topic, payload)
     }
 
-    /// The topics of the view tree that are retained.
+    /// The topics of the view tree, and of what Home Assistant finds devices by, that are retained.
     #[must_use]
     pub fn view_topics(&self) -> Vec<String> {
-        self.shared.retained.topics("hf/1/view/#")
+        ["hf/1/view/#", "homeassistant/#"].iter().flat_map(|all| self.shared.retained.topics(all)).collect()
     }
 
     /// The connection of this host, if it has one.

@@ -86,7 +86,8 @@ impl Default for Limits {
             window: 32,
             max_unacked: 64,
             ingest_queue: 1024,
-            max_filters: 32,
+            // Home Assistant subscribes to each topic of each device by itself.
+            max_filters: 4096,
             viewer_queue_bytes: 1024 * 1024,
             max_retained: 250_000,
             max_retained_bytes: 128 * 1024 * 1024,

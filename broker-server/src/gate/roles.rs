@@ -288,7 +288,11 @@ struct Viewer {
 
 impl SessionRole for Viewer {
     fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason> {
+        self.session.let_discover(self.shared.discovery());
         let refused = self.session.packet(first, body, out)?;
+        if self.session.wants_discovery() {
+            self.shared.refused_discovery(&self.conn);
+        }
         tell(&self.shared, &self.conn, &self.principal, refused);
         Ok(None)
     }

@@ -1,6 +1,7 @@
 //! What all tasks of the gate share.
 
 use super::{
+    acl,
     conn::{CloseReason, Conn},
     deadlines::Deadlines,
     directory::{Audit, Directory, Principal, Refused, printable},
@@ -21,12 +22,15 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
 use tokio::sync::{mpsc, watch};
 use web::NotLetIn;
+
+/// Why a viewer is let go that had asked for what it may have now.
+const NOW_GRANTED: &str = "what it asked for is granted from now on";
 
 pub(super) struct Shared {
     pub(super) directory: Arc<dyn Directory>,
@@ -41,6 +45,8 @@ pub(super) struct Shared {
     pub(super) stopping: watch::Sender<bool>,
     /// The view tree was published once: viewers are let in.
     pub(super) view_is_whole: watch::Sender<bool>,
+    /// Whether viewers may look at what Home Assistant finds devices by.
+    discovery: AtomicBool,
     /// Each session has its own; gone when the gate has stopped.
     ingest: Mutex<Option<mpsc::Sender<Incoming>>>,
     throttle: Mutex<LoginThrottle>,
@@ -77,6 +83,7 @@ impl Shared {
             ingest: Mutex::new(Some(ingest)),
             stopping: watch::Sender::new(false),
             view_is_whole: watch::Sender::new(false),
+            discovery: AtomicBool::new(false),
             throttle: Mutex::new(LoginThrottle::new()),
             refusals: Mutex::default(),
             audit: Mutex::new(Buckets::new(20, 3_000, 4_096)),
@@ -153,12 +160,35 @@ impl Shared {
         let _ = self.show(topic.as_str(), payload);
     }
 
+    /// Whether viewers may look at what Home Assistant finds devices by.
+    pub(super) fn discovery(&self) -> bool {
+        self.discovery.load(Ordering::SeqCst)
+    }
+
+    /// Lets viewers look at that from now on, or no more. Who has asked for it in vain is let go, to ask again.
+    pub(super) fn let_discover(&self, on: bool) {
+        let was_on = self.discovery.swap(on, Ordering::SeqCst);
+        if on && !was_on {
+            for viewer in
+                self.registry.all_viewers().into_iter().filter(|viewer| viewer.waits_for_discovery())
+            {
+                viewer.end(CloseReason::Kicked(NOW_GRANTED));
+            }
+        }
+    }
+
+    /// A viewer has asked for it in vain.
+    pub(super) fn refused_discovery(&self, conn: &Conn) {
+        conn.wait_for_discovery();
+        // It may have been switched on since it was looked at.
+        if self.discovery() {
+            conn.end(CloseReason::Kicked(NOW_GRANTED));
+        }
+    }
+
     /// Keeps a message of the view tree and shows it.
     pub(super) fn publish_view(&self, topic: &str, payload: Option<Bytes>) -> Result<(), ViewRefused> {
-        let fits = topic.len() <= 256
-            && topic.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'+' | b'#'))
-            && topic.strip_prefix("hf/1/view/").is_some_and(|rest| !rest.is_empty());
-        if !fits {
+        if !acl::is_view_topic(topic) {
             return Err(ViewRefused::Topic);
         }
         let payload = payload.unwrap_or_default();

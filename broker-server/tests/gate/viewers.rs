@@ -125,6 +125,45 @@ async fn a_debug_viewer_sees_sealed_presence_and_statistics_too() {
 }
 
 #[tokio::test]
+async fn what_home_assistant_finds_devices_by_is_subscribed_to_while_that_is_on_alone() {
+    const DEVICE: &str = "homeassistant/device/holdfast-1/config";
+    let world = World::start().await;
+    let mut waiting = viewer(&world, "eve", "waiting").await;
+    let mut other = viewer(&world, "eve", "other").await;
+    assert_eq!(waiting.subscribe(&[("homeassistant/#", 0), ("hf/1/view/#", 0)]).await, [0x80, 0]);
+    assert_eq!(other.subscribe(&[("#", 0)]).await, [0]);
+    // Who has asked in vain comes again, to ask again; nobody else is let go.
+    world.gate.let_discover(true);
+    waiting.closed().await;
+    let mut waiting = viewer(&world, "eve", "waiting").await;
+    assert_eq!(
+        waiting.subscribe(&[("homeassistant/#", 0), ("homeassistant/sensor/+/config", 0)]).await,
+        [0, 0]
+    );
+    set(&world, DEVICE, "{}");
+    for client in [&mut waiting, &mut other] {
+        assert_eq!(seen(client).await, (DEVICE.into(), "{}".into(), false));
+    }
+    // Who looks is told that it goes, also when it is switched off right then.
+    world.gate.publish_view(DEVICE, None).unwrap();
+    world.gate.let_discover(false);
+    for client in [&mut waiting, &mut other] {
+        assert_eq!(seen(client).await, (DEVICE.into(), String::new(), false));
+    }
+    let mut late = viewer(&world, "eve", "late").await;
+    assert_eq!(
+        late.subscribe(&[("homeassistant/#", 0), ("homeassistant/device/+/config", 0)]).await,
+        [0x80, 0x80]
+    );
+    let refused = world.book.audits();
+    assert!(
+        refused.iter().any(|it| it.refused == Refused::Subscribe("homeassistant/#".into())),
+        "{refused:?}"
+    );
+    assert_eq!(world.gate.view_topics(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_viewer_that_reads_too_slowly_ends_up_with_the_last_state() {
     let world = World::start().await;
     let mut client = viewer(&world, "eve", "slow").await;
@@ -229,9 +268,17 @@ async fn viewers_are_bounded_and_leave_hosts_their_places() {
 async fn the_view_tree_takes_only_what_belongs_there() {
     let world = World::start().await;
     let put = |topic: &str| world.gate.publish_view(topic, Some(Bytes::from_static(b"x")));
-    for topic in
-        ["", "hf/1/view/", "hf/1/x/presence", "hf/1/view/+", "hf/1/view/a/#", "hf/1/view/é", "hf/1/view/a b"]
-    {
+    for topic in [
+        "",
+        "hf/1/view/",
+        "hf/1/x/presence",
+        "hf/1/view/+",
+        "hf/1/view/a/#",
+        "hf/1/view/é",
+        "hf/1/view/a b",
+        "homeassistant/",
+        "homeassistant/device/+/config",
+    ] {
         assert_eq!(put(topic), Err(ViewRefused::Topic), "{topic}");
     }
     let long = Bytes::from(vec![b'x'; 70_000]);

@@ -84,6 +84,8 @@ actions! {
     GroupDeleted = "group.deleted",
     /// A download ended: whole or not.
     DownloadEnded = "download.ended",
+    /// Discovery by Home Assistant was switched on or off.
+    HomeAssistantSwitched = "home_assistant.switched",
     /// How a host stands was acknowledged.
     HostAcknowledged = "host.acknowledged",
     /// A person started the backups of a host whose place another machine has taken.

@@ -32,6 +32,8 @@ pub(crate) enum Meta {
     Succeeded(Succession),
     /// What was lost at each restore, oldest first.
     Lost(Vec<LostSpan>),
+    /// Whether Home Assistant finds the hosts.
+    HomeAssistant(bool),
 }
 
 /// Of which time the server knows nothing, for it was made of what was known before.
@@ -66,6 +68,7 @@ pub(crate) const META_AUTHORITY: &str = "authority";
 pub(crate) const META_TRUSTED: &str = "trusted";
 pub(crate) const META_INCARNATION: &str = "incarnation";
 pub(crate) const META_RESTORATION: &str = "restoration";
+pub(crate) const META_HOME_ASSISTANT: &str = "home_assistant";
 pub(crate) const META_LOST: &str = "lost";
 pub(crate) const META_ADDRESSES: &str = "addresses";
 pub(crate) const META_ARCHIVE_KEY: &str = "archive_key";

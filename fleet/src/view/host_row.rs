@@ -104,8 +104,7 @@ impl HostStanding {
     /// Whether a person should look at it. What somebody has acknowledged rests until it changes.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
-        let is_well = matches!(self.status, Status::Ok | Status::Running);
-        !is_well && self.acked.is_none()
+        !self.status.is_well() && self.acked.is_none()
     }
 
     /// How far its clock was ahead of the server's when it said hello last, in milliseconds (negative: behind); `None` =
@@ -183,6 +182,12 @@ impl Status {
         Self::Unproven,
         Self::Ok,
     ];
+
+    /// Whether it asks nothing of anybody.
+    #[must_use]
+    pub const fn is_well(self) -> bool {
+        matches!(self, Self::Ok | Self::Running)
+    }
 
     /// Its word in the API.
     #[must_use]

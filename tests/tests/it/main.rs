@@ -22,6 +22,7 @@ mod footprint;
 mod forgotten_host;
 mod found;
 mod full_life;
+mod home_assistant;
 mod host_keys;
 mod hostile_host;
 mod incidents;

@@ -153,7 +153,8 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 29] = [
+const LEADS: [(&str, &str); 30] = [
+    ("/integrations/home-assistant", "/integrations"),
     ("/notices/channels", "/notices"),
     ("/notices/channels/{name}/test", "/notices/channels/{name}"),
     ("/notices/routes", "/notices"),

@@ -10,6 +10,7 @@ pub(crate) mod folder;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod incident;
+pub(crate) mod integration;
 pub(crate) mod job;
 pub(crate) mod kit;
 mod list;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Of a host, what tells whether it is there and well. The rest follows from other topics, or changes with each job.
-const OF_HOST: [&str; 14] = [
+const OF_HOST: [&str; 15] = [
     "id",
     "name",
     "online",
@@ -20,6 +20,7 @@ const OF_HOST: [&str; 14] = [
     "reason_code",
     "protected",
     "last_good_at",
+    "next_run_at",
     "agent_version",
     "restic_version",
     "wire_problem",

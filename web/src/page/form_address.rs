@@ -19,6 +19,7 @@ pub(crate) async fn to_page_of_form(ctx: Ctx) -> Response<Body> {
         ["archives", ..] => "/archives#standbys".to_owned(),
         ["notices", "channels", name, ..] => format!("/notices/channels/{name}"),
         ["notices", ..] => "/notices".to_owned(),
+        ["integrations", ..] => "/integrations".to_owned(),
         ["incidents", incident, ..] => format!("/incidents/{incident}"),
         ["account", ..] => "/account".to_owned(),
         _ => "/".to_owned(),

@@ -28,6 +28,7 @@ pub(crate) mod host_settings;
 pub(crate) mod incident;
 pub(crate) mod incident_line;
 pub(crate) mod incidents;
+pub(crate) mod integrations;
 pub(crate) mod job;
 pub(crate) mod job_line;
 pub(crate) mod job_view;
@@ -103,6 +104,7 @@ views! {
     incident::IncidentView,
     incidents::IncidentCountView,
     incidents::IncidentsView,
+    integrations::IntegrationsView,
     job_view::JobView,
     jobs::HostJobsView,
     jobs::JobsView,

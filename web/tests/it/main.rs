@@ -12,6 +12,7 @@ mod document;
 mod download;
 mod hostile;
 mod incidents;
+mod integrations;
 mod kit;
 mod live;
 mod maintenance;

@@ -25,12 +25,18 @@ const LOW_WATER_BYTES: usize = 16 * 1024;
 const PIECE: usize = 32;
 /// The longest filter of a subscription, in bytes.
 const MAX_FILTER_BYTES: usize = 256;
+/// All filters of a viewer together, in bytes.
+const MAX_FILTERS_BYTES: usize = 256 * 1024;
 
 pub(super) struct ViewerSession {
     protocol: Protocol,
-    debug: bool,
+    sight: acl::Sight,
+    /// It was refused what Home Assistant finds devices by.
+    wants_discovery: bool,
     max_filters: usize,
     filters: Vec<Subscription>,
+    /// What the filters have together.
+    filter_bytes: usize,
     /// Filters whose retained messages are due, the first from this place on.
     due: VecDeque<Box<str>>,
     place: RetainedPosition,
@@ -82,9 +88,11 @@ impl ViewerSession {
     pub(super) fn new(protocol: Protocol, debug: bool, max_filters: usize, version: u64) -> Self {
         Self {
             protocol,
-            debug,
+            sight: acl::Sight { debug, discovery: false },
+            wants_discovery: false,
             max_filters,
             filters: Vec::new(),
+            filter_bytes: 0,
             due: VecDeque::new(),
             place: START,
             changes: VecDeque::new(),
@@ -99,11 +107,23 @@ impl ViewerSession {
         !self.changes.is_empty()
     }
 
+    /// Whether it may subscribe to what Home Assistant finds devices by, as of now.
+    pub(super) fn let_discover(&mut self, on: bool) {
+        self.sight.discovery = on;
+    }
+
+    /// Whether it has asked for that in vain.
+    pub(super) fn wants_discovery(&self) -> bool {
+        self.wants_discovery
+    }
+
     fn subscribe(&mut self, filter: &str, wish: Wish) -> Result<(), NotGranted> {
         if filter.starts_with("$share/") {
             return Err(NotGranted::Shared);
         }
-        if !acl::viewer_subscribes(self.debug, filter) {
+        if !acl::viewer_subscribes(self.sight, filter) {
+            let then = acl::Sight { discovery: true, ..self.sight };
+            self.wants_discovery |= acl::viewer_subscribes(then, filter);
             return Err(NotGranted::NothingThere);
         }
         let known = self.filters.iter().position(|known| *known.filter == *filter);
@@ -111,10 +131,11 @@ impl ViewerSession {
             Subscription { filter: filter.into(), retain_as_published: wish.retain_as_published };
         match known {
             Some(known) => self.filters[known] = subscription,
-            None if self.filters.len() >= self.max_filters || filter.len() > MAX_FILTER_BYTES => {
-                return Err(NotGranted::TooMany);
+            None if self.has_no_room_for(filter) => return Err(NotGranted::TooMany),
+            None => {
+                self.filter_bytes += filter.len();
+                self.filters.push(subscription);
             }
-            None => self.filters.push(subscription),
         }
         let is_new = known.is_none();
         let wants_retained = match wish.retained {
@@ -133,15 +154,23 @@ impl ViewerSession {
         Ok(())
     }
 
+    fn has_no_room_for(&self, filter: &str) -> bool {
+        self.filters.len() >= self.max_filters
+            || filter.len() > MAX_FILTER_BYTES
+            || self.filter_bytes + filter.len() > MAX_FILTERS_BYTES
+    }
+
     /// Whether there was such a subscription.
     fn unsubscribe(&mut self, filter: &str) -> bool {
         let before = self.filters.len();
         self.filters.retain(|known| *known.filter != *filter);
+        let was_there = self.filters.len() < before;
+        self.filter_bytes -= if was_there { filter.len() } else { 0 };
         if self.due.front().is_some_and(|due| **due == *filter) {
             self.place = START;
         }
         self.due.retain(|due| **due != *filter);
-        self.filters.len() < before
+        was_there
     }
 
     /// Takes what came from the router.
@@ -233,14 +262,14 @@ impl ViewerSession {
 
     /// Writes a retained message of a topic that this viewer may see.
     fn write_seen(&self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
-        if acl::viewer_sees(self.debug, topic) {
+        if acl::viewer_sees(self.sight.debug, topic) {
             self.write(topic, payload, true, out);
         }
     }
 
     /// Says a change when a filter takes it.
     fn say_change(&self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
-        if !acl::viewer_sees(self.debug, topic) {
+        if !acl::viewer_sees(self.sight.debug, topic) {
             return;
         }
         let mut takers = self.filters.iter().filter(|known| packet::matches(topic, &known.filter)).peekable();
