@@ -10,14 +10,15 @@ use crate::kit::Kits;
 use crate::maintenance::{self, Decision};
 use crate::notices::{self, ChannelView, RouteView};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, Differences, EnrollToken, Flawed, Folder, FolderPlace, Found,
-    GivenUp, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun,
+    ApiToken, AuditEntry, CredentialsFacts, Differences, EnrollToken, Feed, Flawed, Folder, FolderPlace,
+    Found, GivenUp, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun,
     Presence, RepoPoint, RepoState, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
 };
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
 use crate::reunion::{self, Reunion, SupersededHost};
 use crate::roster::Entries;
+use crate::schedule::UpcomingList;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
     PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SOUNDNESS, SOURCE_JOBS,
@@ -29,11 +30,11 @@ use crate::view::{
     Paged, ScheduleView,
 };
 use crate::{
-    accounts, audit, credentials, dispatch, enroll, find, folder, home_assistant, job, kit, listing, pending,
-    repo, schedule, soundness, status,
+    accounts, audit, credentials, dispatch, enroll, feed, find, folder, home_assistant, job, kit, listing,
+    pending, repo, schedule, soundness, status,
 };
 use schema::{HostId, IncidentId, JobId, JobKind, PendingId, Slot, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -613,6 +614,26 @@ impl FleetState {
     /// Whether Home Assistant finds the hosts.
     pub fn home_assistant(&self) -> Result<bool, StoreError> {
         home_assistant::is_on(&self.view)
+    }
+
+    /// All feeds, in the order in which they were made.
+    pub fn feeds(&self) -> Result<Vec<Feed>, StoreError> {
+        feed::all(&self.view)
+    }
+
+    /// The feed that has this key in its address; `None` = there is none.
+    pub fn feed_of_key(&self, key: &str) -> Result<Option<Feed>, StoreError> {
+        feed::of_key(&self.view, key)
+    }
+
+    /// What the schedules of these hosts (`None` = of all) have due up to an instant, the first `most` of it.
+    pub fn upcoming(
+        &self,
+        hosts: Option<&BTreeSet<HostId>>,
+        until: Timestamp,
+        most: usize,
+    ) -> Result<UpcomingList, StoreError> {
+        schedule::upcoming(&self.view, hosts, until, most)
     }
 
     /// Why a request would be refused right now; `None` = it would be carried out.

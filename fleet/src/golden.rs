@@ -8,10 +8,11 @@ use crate::record::meta::{LostSpan, Meta};
 use crate::record::{
     Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, BodyTemplate, Cause, Channel,
     ClosedBy, DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Email, Ending,
-    Event, Every, Extent, FindPlan, Flawed, ForgetFigures, GivenAddress, Group, Heartbeat, Hold, JobFigures,
-    JobState, JobWhat, Lack, Left, Loss, MailSecurity, Newest, Origin, Past, ProbeFigures, RestoreFailure,
-    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, RouteState, Script, SendFault, Severity,
-    Soundness, SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Webhook, WebhookForm, Whole,
+    Event, Every, Extent, Feed, FeedKind, FeedOf, FeedRow, FindPlan, Flawed, ForgetFigures, GivenAddress,
+    Group, Heartbeat, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss, MailSecurity, Newest, Origin,
+    Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role,
+    RouteState, Script, SendFault, Severity, Soundness, SourceFinding, TokenMachine, TrustedAuthority,
+    Unplanned, Webhook, WebhookForm, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, IncidentId, JobId, Overwrite, Refusal, RepoId, Slot, SlotRevision,
@@ -402,6 +403,27 @@ fn enums(written: &mut Written) {
             is_salvage: true,
         }]),
         Meta::HomeAssistant(_) => Meta::HomeAssistant(true),
+        Meta::Feeds(_) => Meta::Feeds(vec![FeedRow {
+            feed: Feed {
+                name: text("wall"),
+                kind: FeedKind::Badge,
+                of: FeedOf::Label(text("office")),
+                names: true,
+                created_at: AT,
+                created_by: Actor::System,
+            },
+            key_sha256: [7; 32],
+        }]),
+    });
+    each!(written, FeedKind {
+        FeedKind::Status => FeedKind::Status,
+        FeedKind::Badge => FeedKind::Badge,
+        FeedKind::Calendar => FeedKind::Calendar,
+    });
+    each!(written, FeedOf {
+        FeedOf::Fleet => FeedOf::Fleet,
+        FeedOf::Label(_) => FeedOf::Label(text("office")),
+        FeedOf::Host(_) => FeedOf::Host(HOST),
     });
     each!(written, ClosedBy {
         ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),

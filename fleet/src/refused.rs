@@ -82,6 +82,9 @@ pub enum Refused {
     /// There is no such standby.
     #[error("there is no such standby")]
     StandbyNotFound,
+    /// There is no feed of this name.
+    #[error("There is no such feed.")]
+    FeedNotFound,
     /// Another server has the place of this one.
     #[error(
         "another server was made of this one and has its place (incarnation {incarnation}{}): this one stands still; make \
@@ -262,6 +265,7 @@ impl Refused {
             Self::JobNotFound => "job_not_found",
             Self::AccountNotFound => "account_not_found",
             Self::StandbyNotFound => "standby_not_found",
+            Self::FeedNotFound => "feed_not_found",
             Self::ChannelNotFound => "channel_not_found",
             Self::RouteNotFound => "route_not_found",
             Self::Superseded { .. } => "superseded",

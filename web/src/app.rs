@@ -1,5 +1,6 @@
 //! What every handler has at hand: the fleet, the settings, who asks and by which face.
 
+use crate::feed::{Made, Rate};
 use crate::format::ago;
 use crate::limiter::Limiter;
 use crate::new_secret::Minted;
@@ -49,6 +50,9 @@ pub(crate) struct Inner {
     failures: Mutex<Failures>,
     /// When an archive was made for each standby last.
     made_for_standbys: Mutex<BTreeMap<String, Timestamp>>,
+    /// What feeds were sent last, by their names.
+    feeds: Mutex<BTreeMap<String, Arc<Made>>>,
+    feed_rate: Mutex<Rate>,
 }
 
 /// Shared by all requests.
@@ -85,6 +89,8 @@ impl App {
             proven: tokio::sync::Mutex::default(),
             failures: Mutex::default(),
             made_for_standbys: Mutex::default(),
+            feeds: Mutex::default(),
+            feed_rate: Mutex::default(),
         }))
     }
 
@@ -96,6 +102,16 @@ impl App {
     /// Secrets of accounts on their way to the settings.
     pub(crate) fn minted(&self) -> MutexGuard<'_, Notes<Minted>> {
         self.minted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What feeds were sent last, by their names.
+    pub(crate) fn feeds(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Made>>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who has asked for feeds how often.
+    pub(crate) fn feed_rate(&self) -> MutexGuard<'_, Rate> {
+        self.feed_rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Commits that failed, as they were last seen.

@@ -40,6 +40,8 @@ mod download;
 mod events;
 mod explanation;
 mod export;
+mod feed;
+mod feed_request;
 mod form;
 mod format;
 mod headers;

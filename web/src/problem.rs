@@ -118,6 +118,7 @@ fn status(refused: &Refused) -> StatusCode {
         | Refused::IncidentNotFound
         | Refused::JobNotFound
         | Refused::StandbyNotFound
+        | Refused::FeedNotFound
         | Refused::ChannelNotFound
         | Refused::RouteNotFound
         | Refused::AccountNotFound => StatusCode::NOT_FOUND,

@@ -6,7 +6,7 @@ use crate::{
     app::{App, Ctx},
     asset, authorize,
     authorize::RouteGuard,
-    download, events, export, health, metrics, openapi,
+    download, events, export, feed, health, metrics, openapi,
     openapi::Doc,
     page,
     route::{Route, delete, get, open, own, patch, post, put},
@@ -53,6 +53,7 @@ fn form_addresses() -> Vec<Route> {
         get("/viewers", Admin, to_page),
         get("/archives/standbys", Admin, to_page),
         get("/integrations/home-assistant", Admin, to_page),
+        get("/integrations/feeds", Admin, to_page),
         get("/notices/channels", Admin, to_page),
         get("/notices/channels/{name}/test", Admin, to_page),
         get("/notices/routes", Admin, to_page),
@@ -72,6 +73,9 @@ fn signed_out() -> Vec<Route> {
         open(Method::POST, "/login", sign_in::sign_in),
         open(Method::GET, "/acknowledge/{incident}/{key}", acknowledge_link::show),
         open(Method::POST, "/acknowledge/{incident}/{key}", acknowledge_link::save),
+        open(Method::GET, "/feeds/{key}/status.json", feed::status),
+        open(Method::GET, "/feeds/{key}/badge.svg", feed::badge),
+        open(Method::GET, "/feeds/{key}/calendar.ics", feed::calendar),
         own(Method::POST, "/logout", sign_in::sign_out),
         own(Method::GET, "/account", account::show),
         own(Method::POST, "/account/password", account::change_password),
@@ -197,6 +201,8 @@ fn pages() -> Vec<Route> {
         post("/notices/routes/{name}/delete", Admin, notice_route::delete),
         get("/integrations", Admin, integrations::show),
         post("/integrations/home-assistant", Admin, integrations::switch_home_assistant),
+        post("/integrations/feeds", Admin, integrations::add_feed),
+        post("/integrations/feeds/{name}/delete", Admin, integrations::delete_feed),
         get("/kit", Admin, kit::show),
         post("/kit", Admin, kit::make),
         get("/settings", Admin, settings::show),
@@ -272,7 +278,7 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, agent_access, archive, integration, kit, notice, operator, standby, storage};
+    use api::{account, agent_access, archive, feed, integration, kit, notice, operator, standby, storage};
     let doc = |summary| Doc::new("accounts", summary);
     let notices = |summary| Doc::new("notices", summary);
     let integrations = |summary| Doc::new("integrations", summary);
@@ -390,6 +396,17 @@ fn api_accounts() -> Vec<Route> {
                 .takes::<HomeAssistantIn>()
                 .answers::<HomeAssistantOut>(200),
         ),
+        get("/api/feeds", Admin, feed::list).doc(
+            integrations("Feeds: addresses by which others read a little of the fleet without an account; never their keys")
+                .lists::<FeedOut>(),
+        ),
+        post("/api/feeds", Admin, feed::add).doc(
+            integrations("Makes a feed: `status.json`, a badge or a calendar. Its address is in this answer only; audited")
+                .takes::<FeedIn>()
+                .answers::<FeedCreated>(201),
+        ),
+        delete("/api/feeds/{name}", Admin, feed::delete)
+            .doc(integrations("Deletes a feed: there is nothing at its address any more").empty()),
         get("/api/standbys", Admin, standby::list).doc(
             doc("The standbys of this server: programs that fetch its archives, to take its place").lists::<StandbyOut>(),
         ),

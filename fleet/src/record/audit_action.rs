@@ -76,6 +76,10 @@ actions! {
     EnrollRefused = "enroll.refused",
     /// A person said that the backups of a source group are right as they are.
     GroupAccepted = "group.accepted",
+    /// A feed was made: an address by which others read a little of the fleet.
+    FeedCreated = "feed.created",
+    /// A feed was deleted.
+    FeedDeleted = "feed.deleted",
     /// A source group was changed.
     GroupChanged = "group.changed",
     /// A source group was added.

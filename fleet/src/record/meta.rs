@@ -1,4 +1,4 @@
-use super::{ArchiveKeyRow, GivenAddress, Predecessor, StandbyRow, Succession, TrustedAuthority};
+use super::{ArchiveKeyRow, FeedRow, GivenAddress, Predecessor, StandbyRow, Succession, TrustedAuthority};
 use schema::{Incarnation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub(crate) enum Meta {
     Lost(Vec<LostSpan>),
     /// Whether Home Assistant finds the hosts.
     HomeAssistant(bool),
+    /// Addresses by which others read a little of the fleet.
+    Feeds(Vec<FeedRow>),
 }
 
 /// Of which time the server knows nothing, for it was made of what was known before.
@@ -68,6 +70,7 @@ pub(crate) const META_AUTHORITY: &str = "authority";
 pub(crate) const META_TRUSTED: &str = "trusted";
 pub(crate) const META_INCARNATION: &str = "incarnation";
 pub(crate) const META_RESTORATION: &str = "restoration";
+pub(crate) const META_FEEDS: &str = "feeds";
 pub(crate) const META_HOME_ASSISTANT: &str = "home_assistant";
 pub(crate) const META_LOST: &str = "lost";
 pub(crate) const META_ADDRESSES: &str = "addresses";

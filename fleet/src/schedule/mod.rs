@@ -3,10 +3,13 @@
 pub(crate) mod due;
 mod row;
 pub(crate) mod tick;
+mod upcoming;
 
 #[cfg(feature = "seed")]
 pub(crate) use row::sum_up;
 pub(crate) use row::{begin_anew, has_unlisted, list_again, occurred, of_host, plans_changed};
+pub(crate) use upcoming::upcoming;
+pub use upcoming::{MOST_TIMES_A_DAY, Upcoming, UpcomingList};
 
 use crate::audit;
 use crate::fleet::Fleet;

@@ -16,6 +16,7 @@ mod doctor;
 mod download;
 mod drill;
 mod failures;
+mod feeds;
 mod first_minutes;
 mod folders;
 mod footprint;

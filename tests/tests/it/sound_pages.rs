@@ -153,7 +153,8 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 30] = [
+const LEADS: [(&str, &str); 31] = [
+    ("/integrations/feeds", "/integrations"),
     ("/integrations/home-assistant", "/integrations"),
     ("/notices/channels", "/notices"),
     ("/notices/channels/{name}/test", "/notices/channels/{name}"),
@@ -189,8 +190,17 @@ const LEADS: [(&str, &str); 30] = [
 /// The paths of all pages that the table of routes has, with parameters.
 fn pages() -> Vec<&'static str> {
     let is_page = |method: &str, path: &str| {
-        let files =
-            ["/api", "/static", "/metrics", "/healthz", "/readyz", "/ca.pem", "/audit.csv", "/report.csv"];
+        let files = [
+            "/api",
+            "/static",
+            "/feeds",
+            "/metrics",
+            "/healthz",
+            "/readyz",
+            "/ca.pem",
+            "/audit.csv",
+            "/report.csv",
+        ];
         // Fragments and downloads are no pages. The set-up page is closed once there is an account; it has its own test.
         // The last one is opened by the key of a message alone.
         let parts = ["/log", "/row", "/setup/{code}", "/acknowledge/{incident}/{key}"];

@@ -6,6 +6,7 @@ pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod credentials;
 pub(crate) mod dto;
+pub(crate) mod feed;
 pub(crate) mod folder;
 pub(crate) mod group;
 pub(crate) mod host;

@@ -206,6 +206,8 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::RouteCreated => "added a route of notices",
         AuditAction::RouteChanged => "changed a route of notices",
         AuditAction::RouteDeleted => "deleted a route of notices",
+        AuditAction::FeedCreated => "made a feed",
+        AuditAction::FeedDeleted => "deleted a feed",
         AuditAction::HomeAssistantSwitched => "switched discovery by Home Assistant",
         AuditAction::StandbyAdded => "added a standby of the server",
         AuditAction::StandbyFetched => "sent an archive of the server to a standby",

@@ -10,6 +10,7 @@ mod auth;
 mod busy;
 mod document;
 mod download;
+mod feeds;
 mod hostile;
 mod incidents;
 mod integrations;

@@ -74,6 +74,8 @@ words! {
     HostReason: Reason::codes();
     /// Why hosts, or the server itself, need somebody.
     IncidentCause: record::Cause::codes();
+    /// What a feed is read by.
+    FeedKind: record::FeedKind::ALL.map(record::FeedKind::as_str);
     /// How far an incident is.
     IncidentState: fleet::IncidentState::ALL.map(fleet::IncidentState::as_str);
     /// How bad it is.
