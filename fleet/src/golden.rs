@@ -6,13 +6,13 @@
 use crate::link::Sent;
 use crate::record::meta::{LostSpan, Meta};
 use crate::record::{
-    Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, BodyTemplate, Cause, Channel,
-    ClosedBy, DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Email, Ending,
-    Event, Every, Extent, Feed, FeedKind, FeedOf, FeedRow, FindPlan, Flawed, ForgetFigures, GivenAddress,
-    Group, Heartbeat, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss, MailSecurity, Newest, Origin,
-    Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role,
-    RouteState, Script, SendFault, Severity, Soundness, SourceFinding, TokenMachine, TrustedAuthority,
-    Unplanned, Webhook, WebhookForm, Whole,
+    Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, Baseline, BodyTemplate, Cause,
+    Channel, Churn, ClosedBy, DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan,
+    Email, Ending, Event, Every, Extent, Feed, FeedKind, FeedOf, FeedRow, FindPlan, Flawed, ForgetFigures,
+    GivenAddress, Group, Heartbeat, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss, MailSecurity,
+    Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget,
+    Retention, Role, RouteState, Script, SendFault, Severity, Soundness, SourceFinding, TokenMachine,
+    TrustedAuthority, Unplanned, Unusual, UnusualBackup, UnusualBackups, Webhook, WebhookForm, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, IncidentId, JobId, Overwrite, Refusal, RepoId, Slot, SlotRevision,
@@ -128,6 +128,7 @@ fn enums(written: &mut Written) {
         Cause::NoSchedule => Cause::NoSchedule,
         Cause::CredentialsRefused { .. } => Cause::CredentialsRefused { class: Class::Auth },
         Cause::Channel => Cause::Channel,
+        Cause::Unusual { .. } => Cause::Unusual { what: Unusual::FilesGone },
     });
     each!(written, Event {
         Event::Opened => Event::Opened,
@@ -192,6 +193,12 @@ fn enums(written: &mut Written) {
         Hold::TooManyLacking => Hold::TooManyLacking,
         Hold::Unlisted => Hold::Unlisted,
         Hold::Unsized => Hold::Unsized,
+        Hold::Unusual(_) => Hold::Unusual(Unusual::AlmostAllChanged),
+    });
+    each!(written, Unusual {
+        Unusual::GrewBy => Unusual::GrewBy,
+        Unusual::FilesGone => Unusual::FilesGone,
+        Unusual::AlmostAllChanged => Unusual::AlmostAllChanged,
     });
     each!(written, Past {
         Past::Unlisted => Past::Unlisted,
@@ -445,6 +452,16 @@ fn rows(written: &mut Written) {
     let extent = Extent { files: 1, bytes: 2 };
     let newest = Newest { job: JOB, is_whole: true, snapshot: text("0badcafe"), extent, at: AT };
     let lack = Lack { class: Class::SourceMissing, paths: vec![text("/b")], paths_left_out: 1, errors: 2 };
+    let churn = Churn {
+        files_before: 7,
+        files: 8,
+        files_new: 3,
+        files_changed: 4,
+        bytes: 70,
+        added_bytes: 60,
+        after_ms: 5_000,
+    };
+    let unusual = UnusualBackup { job: JOB, what: Unusual::GrewBy, churn, usual_added_bytes: 6 };
     written.add(
         "Soundness",
         &Soundness {
@@ -466,6 +483,8 @@ fn rows(written: &mut Written) {
             spared: 3,
             past: Past::Unsized(4),
             little: Some((extent, 6)),
+            baseline: Baseline { churns: vec![churn], reset_at: Some(AT) },
+            unusual: Some(UnusualBackups { first: unusual, last: unusual, count: 2, since: AT }),
         },
     );
     let origins = vec![Origin { hostname: text("old"), tag: text("etc") }];

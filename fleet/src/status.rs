@@ -213,6 +213,10 @@ fn judge_group(summary: &GroupSummary, group: Option<String>, access: &Access, n
         let reason = if is_planned { Reason::Old { group, good_at } } else { Reason::NoSchedule { group } };
         return Worst::new(Status::Stale, reason);
     }
+    // What it saved may be worth nothing: that is to be looked at before it is counted on.
+    if let Some((Hold::Unusual(what), since)) = summary.hold {
+        return Worst::new(Status::Warning, Reason::Unusual { group, what, since });
+    }
     if last.state == JobState::Warning && !summary.is_accepted {
         return from_last(Status::Warning, Reason::Lacking { group, class });
     }
@@ -505,9 +509,15 @@ mod tests {
                 let group = GroupSummary { hold: Some((hold, ago(9))), has_rule, ..good };
                 let summary = Summary { groups: vec![group], ..known() };
                 let standing = judge(&host(), &online(), &summary, NOW);
+                // What is unusual may be worth nothing, and is told whether anything is forgotten or not.
+                let is_unusual = matches!(hold, Hold::Unusual(_));
                 let is_told = has_rule && matches!(hold, Hold::Unsized | Hold::TooManyLacking);
-                let expected = if is_told { Status::Warning } else { Status::Ok };
-                assert_eq!((standing.status, standing.protected), (expected, true), "{hold:?} {has_rule}");
+                let expected = if is_told || is_unusual { Status::Warning } else { Status::Ok };
+                assert_eq!(
+                    (standing.status, standing.protected),
+                    (expected, !is_unusual),
+                    "{hold:?} {has_rule}"
+                );
             }
         }
     }

@@ -275,6 +275,10 @@ impl PastInstants for Soundness {
         if let Some(loss) = &mut self.loss {
             loss.since.cap(clock);
         }
+        self.baseline.reset_at.cap(clock);
+        if let Some(unusual) = &mut self.unusual {
+            unusual.since.cap(clock);
+        }
         if let Some(accepted) = &mut self.accepted {
             accepted.at.cap(clock);
         }

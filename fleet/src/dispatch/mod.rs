@@ -161,7 +161,8 @@ fn what_of(
             if spec::keep_of(&keep).is_empty() {
                 return Err(Refused::invalid("keep", "without a keep rule no snapshot is dropped; give one"));
             }
-            let held = soundness::of(reads, host, group)?.hold();
+            let of_host = soundness::unusual_group(reads, host)?.map(|(_, why)| why);
+            let held = soundness::of(reads, host, group)?.hold().or(of_host);
             (JobWhat::ForgetDryRun { group: group.clone(), keep, held }, vec![record])
         }
         JobRequest::Prune => {
@@ -255,6 +256,10 @@ fn may_forget(reads: &impl Reads, host: HostId) -> Result<(Vec<Group>, LeftOut),
             None => groups.push(group),
             Some(why) => held.push((group.name, why)),
         }
+    }
+    let is_ruled = !groups.is_empty() || !held.is_empty();
+    if let Some((group, why)) = soundness::unusual_group(reads, host)?.filter(|_| is_ruled) {
+        return Err(Refused::Held { group, why });
     }
     match held.first() {
         _ if !groups.is_empty() => Ok((groups, held)),

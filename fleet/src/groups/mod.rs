@@ -84,6 +84,7 @@ impl Fleet {
             }
             soundness::groups_changed(op.tx, &record)?;
             soundness::past::group_changed(op.tx, &record, before.as_ref(), &group)?;
+            soundness::rules_changed(op, host, before.as_ref(), &group)?;
             schedule::plans_changed(op.tx, host)?;
             let known = soundness::of(op.tx, host, &group.name)?;
             hosts::change_summary(op.tx, host, |summary| summary.take_sound(&group.name, &known, op.now))?;

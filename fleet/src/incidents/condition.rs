@@ -174,6 +174,7 @@ pub(super) const fn grace_ms(cause: Cause) -> u64 {
         | Cause::Replaced
         | Cause::ProofFailed
         | Cause::Loss
+        | Cause::Unusual { .. }
         | Cause::BackupsHeld
         | Cause::Wire => 0,
         // Somebody is setting it up.

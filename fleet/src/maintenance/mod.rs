@@ -256,7 +256,8 @@ fn state_of(
 }
 
 /// What may not go until somebody has looked: a forget goes on with the other groups while there are any, and leaves
-/// these out; a prune is of the whole repository, whoever else is on it.
+/// these out, but for an unusual backup, which holds all of the host; a prune is of the whole repository, whoever else is
+/// on it.
 fn held(reads: &impl Reads, id: HostId) -> Result<([HeldGroup; 3], HeldGroup), StoreError> {
     let prune = soundness::held_on_repository(reads, id)?;
     let (mut first, mut is_one_free) = (None, false);
@@ -269,7 +270,13 @@ fn held(reads: &impl Reads, id: HostId) -> Result<([HeldGroup; 3], HeldGroup), S
             Some(why) => first = first.or(Some((group.name, why))),
         }
     }
-    let (forget, left_out) = if is_one_free { (None, first) } else { (first, None) };
+    let is_ruled = is_one_free || first.is_some();
+    let unusual = soundness::unusual_group(reads, id)?.filter(|_| is_ruled);
+    let (forget, left_out) = match unusual {
+        Some(_) => (unusual, None),
+        None if is_one_free => (None, first),
+        None => (first, None),
+    };
     Ok(([forget, prune, None], left_out))
 }
 

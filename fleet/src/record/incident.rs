@@ -1,4 +1,4 @@
-use super::{Actor, AgentGone, ChannelId, Hold};
+use super::{Actor, AgentGone, ChannelId, Hold, Unusual};
 use crate::samples::one_of_each;
 use crate::units::DAY_MS;
 use schema::{Class, HostId, IncidentId, Refusal, Timestamp};
@@ -92,6 +92,11 @@ pub enum Cause {
     },
     /// Of the server: a channel by which it tells of incidents fails.
     Channel,
+    /// A backup did not fit in with those before it, and nobody has looked.
+    Unusual {
+        /// In which way.
+        what: Unusual,
+    },
 }
 
 impl Cause {
@@ -131,6 +136,7 @@ impl Cause {
             Self::NoSchedule => "no_schedule",
             Self::CredentialsRefused { .. } => "credentials_refused",
             Self::Channel => "channel",
+            Self::Unusual { .. } => "unusual",
         }
     }
 
@@ -146,7 +152,9 @@ impl Cause {
             }
             Self::Lacking { class } => format!("lacking.{}", of(class)),
             Self::Lost { gone: Some(gone) } => format!("{code}.{}", gone.as_str()),
+            Self::Held { hold: Hold::Unusual(what) } => format!("held.{code}.{}", what.as_str()),
             Self::Held { .. } => format!("held.{code}"),
+            Self::Unusual { what } => format!("{code}.{}", what.as_str()),
             Self::Clock { is_behind } => format!("{code}.{}", if is_behind { "behind" } else { "ahead" }),
             Self::CredentialsRefused { class } => format!("{code}.{}", class.as_str()),
             _ => code.to_owned(),
@@ -171,6 +179,7 @@ impl Cause {
             .chain(Hold::ALL.map(|hold| Self::Held { hold }))
             .chain([true, false].map(|is_behind| Self::Clock { is_behind }))
             .chain(Class::ALL.map(|class| Self::CredentialsRefused { class }))
+            .chain(Unusual::ALL.map(|what| Self::Unusual { what }))
             .chain(Self::samples().into_iter().filter(|cause| cause.key() == cause.code()))
     }
 
@@ -216,6 +225,7 @@ impl Cause {
             Self::NoSchedule => Self::NoSchedule,
             Self::CredentialsRefused { .. } => Self::CredentialsRefused { class: Class::Auth },
             Self::Channel => Self::Channel,
+            Self::Unusual { .. } => Self::Unusual { what: Unusual::AlmostAllChanged },
         })
     }
 

@@ -82,7 +82,10 @@ pub use restore::{RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget};
 pub use schedule::Schedule;
 pub(crate) use schedule::ScheduleRow;
 pub(crate) use soundness::named_by;
-pub use soundness::{Accepted, Extent, Flawed, Hold, Lack, Loss, Newest, Past, Soundness, Whole};
+pub use soundness::{
+    Accepted, Baseline, Churn, Extent, Flawed, Hold, Lack, Loss, Newest, Past, Soundness, Unusual,
+    UnusualBackup, UnusualBackups, Whole,
+};
 pub(crate) use standby::StandbyRow;
 pub use standby::{Predecessor, Succession};
 pub use summary::Ended;

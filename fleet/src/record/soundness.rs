@@ -1,9 +1,10 @@
 use super::Actor;
 use schema::{Class, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What is known of how whole the snapshots of a source group are: what its backups said of themselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Soundness {
     /// What the last whole backups held, oldest first.
     pub usual: Vec<Extent>,
@@ -29,6 +30,148 @@ pub struct Soundness {
     pub past: Past,
     /// How little a person has said is right, and for how many more whole backups that holds.
     pub little: Option<(Extent, u8)>,
+    /// What backups of the group usually change.
+    pub baseline: Baseline,
+    /// The backups that did not fit in with that, and at which nobody has looked yet.
+    pub unusual: Option<UnusualBackups>,
+}
+
+/// What is not there is not told: a row of before there was a baseline reads as it did then.
+impl fmt::Debug for Soundness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            usual,
+            lacking,
+            is_cut,
+            loss,
+            accepted,
+            newest,
+            whole,
+            right,
+            began_at,
+            spared,
+            past,
+            little,
+            baseline,
+            unusual,
+        } = self;
+        let mut told = f.debug_struct("Soundness");
+        told.field("usual", usual)
+            .field("lacking", lacking)
+            .field("is_cut", is_cut)
+            .field("loss", loss)
+            .field("accepted", accepted)
+            .field("newest", newest)
+            .field("whole", whole)
+            .field("right", right)
+            .field("began_at", began_at)
+            .field("spared", spared)
+            .field("past", past)
+            .field("little", little);
+        if *baseline != Baseline::default() {
+            told.field("baseline", baseline);
+        }
+        if let Some(unusual) = unusual {
+            told.field("unusual", unusual);
+        }
+        told.finish()
+    }
+}
+
+/// What backups of a group usually change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// What the last ones changed, oldest first; without those that did not fit in, until a person has said that they do.
+    pub churns: Vec<Churn>,
+    /// When the group got other paths or excludes, or its host another repository, until the first backup that was asked
+    /// for after that: what that one brings says nothing of the others.
+    pub reset_at: Option<Timestamp>,
+}
+
+/// What a backup found changed since the one before it, by its own figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Churn {
+    /// Number of files in the one before.
+    pub files_before: u64,
+    /// Number of files.
+    pub files: u64,
+    /// Number of those that were not in the one before.
+    pub files_new: u64,
+    /// Number of those that differ from the one before.
+    pub files_changed: u64,
+    /// Size of all files in bytes.
+    pub bytes: u64,
+    /// Bytes of data that the repository did not hold before, uncompressed.
+    pub added_bytes: u64,
+    /// How long after the one before it ended, in milliseconds.
+    pub after_ms: u64,
+}
+
+impl Churn {
+    /// Number of files that are as in the one before.
+    #[must_use]
+    pub const fn files_kept(&self) -> u64 {
+        self.files.saturating_sub(self.files_new).saturating_sub(self.files_changed)
+    }
+
+    /// Number of files of the one before that are not there any more.
+    #[must_use]
+    pub const fn files_gone(&self) -> u64 {
+        self.files_before.saturating_sub(self.files.saturating_sub(self.files_new))
+    }
+}
+
+/// In which way a backup does not fit in with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Unusual {
+    /// It added far more data than is usual.
+    GrewBy,
+    /// At least half of the files are gone, and others with content of their own came in their place. Where none came, it
+    /// is a [`Loss`].
+    FilesGone,
+    /// Almost no file is as it was, and what is there now is new content: what ransomware does.
+    AlmostAllChanged,
+}
+
+impl Unusual {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::GrewBy, Self::FilesGone, Self::AlmostAllChanged];
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GrewBy => "grew_by",
+            Self::FilesGone => "files_gone",
+            Self::AlmostAllChanged => "almost_all_changed",
+        }
+    }
+}
+
+/// A backup that does not fit in with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusualBackup {
+    /// The job that made it.
+    pub job: JobId,
+    /// In which way.
+    pub what: Unusual,
+    /// What it found changed.
+    pub churn: Churn,
+    /// How many bytes of data backups of the group added in the middle, until then.
+    pub usual_added_bytes: u64,
+}
+
+/// Backups that do not fit in with those before them, and at which nobody has looked yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusualBackups {
+    /// The first one.
+    pub first: UnusualBackup,
+    /// The last one; the first, where there is one.
+    pub last: UnusualBackup,
+    /// How many there are.
+    pub count: u32,
+    /// When the server heard of the first one.
+    pub since: Timestamp,
 }
 
 /// What is known of the snapshots of a group that no backup here has made.
@@ -141,16 +284,26 @@ pub enum Hold {
     Unlisted,
     /// Nobody can tell how much the snapshots hold that were there before.
     Unsized,
+    /// A backup does not fit in with those before it.
+    Unusual(Unusual),
 }
 
 impl Hold {
     /// All variants.
-    pub const ALL: [Self; 4] = [Self::Loss, Self::TooManyLacking, Self::Unlisted, Self::Unsized];
+    pub const ALL: [Self; 7] = [
+        Self::Loss,
+        Self::TooManyLacking,
+        Self::Unlisted,
+        Self::Unsized,
+        Self::Unusual(Unusual::GrewBy),
+        Self::Unusual(Unusual::FilesGone),
+        Self::Unusual(Unusual::AlmostAllChanged),
+    ];
 
     /// Whether a person has to look, so that nothing of the repository is pruned before.
     #[must_use]
     pub const fn is_found(self) -> bool {
-        matches!(self, Self::Loss | Self::TooManyLacking)
+        matches!(self, Self::Loss | Self::TooManyLacking | Self::Unusual(_))
     }
 
     /// The stable word for it in the API.
@@ -161,6 +314,7 @@ impl Hold {
             Self::TooManyLacking => "too_many_lacking",
             Self::Unlisted => "unlisted",
             Self::Unsized => "unsized",
+            Self::Unusual(_) => "unusual",
         }
     }
 }

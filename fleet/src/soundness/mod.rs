@@ -5,7 +5,8 @@
 //! goes to the agent with each forget, beside the newest that are known to be whole: what goes is judged there, in the
 //! repository itself, and as many of the newest whole ones stay as the rules would keep. When more than
 //! half of the usual files or bytes are gone, nothing of the group is forgotten and nothing is pruned until a person has
-//! looked. A person's word that it is right as it is ends both.
+//! looked. When a backup does not fit in with those before it ([`unusual`]), nothing of the whole host is forgotten, for
+//! what has changed one group may be in the others, too. A person's word that it is right as it is ends all of it.
 
 use crate::audit;
 use crate::change::Changed;
@@ -15,7 +16,7 @@ use crate::hosts;
 use crate::op::Op;
 use crate::record::{
     Accepted, Actor, AuditAction, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat,
-    Lack, Loss, Newest, Past, Soundness, Whole, named_by,
+    Lack, Loss, Newest, Past, Soundness, UnusualBackups, Whole, named_by,
 };
 use crate::refused::{Refused, StoreError};
 use crate::repo::partners;
@@ -23,9 +24,11 @@ use crate::request::By;
 use crate::store::{GROUPS, HOSTS, JOBS, Reads, SOUNDNESS, Span, Tx};
 use schema::job::ForgetResult;
 use schema::{Class, HostId, Items, JobId, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use unusual::Seen;
 
 pub(crate) mod past;
+pub(crate) mod unusual;
 
 /// So many whole backups say what is usual.
 const USUAL: usize = 7;
@@ -164,6 +167,7 @@ impl Soundness {
     pub const fn hold(&self) -> Option<Hold> {
         match self {
             Self { loss: Some(_), .. } => Some(Hold::Loss),
+            Self { unusual: Some(unusual), .. } => Some(Hold::Unusual(unusual.first.what)),
             Self { is_cut: true, .. } => Some(Hold::TooManyLacking),
             Self { past: Past::Unlisted, .. } => Some(Hold::Unlisted),
             Self { past: Past::Unsized(_), .. } => Some(Hold::Unsized),
@@ -179,7 +183,8 @@ impl Soundness {
             return None;
         }
         let lacking = self.lacking.last().and_then(|flawed| flawed.job);
-        let found = lacking.max(self.loss.as_ref().map(|loss| loss.job));
+        let lost = self.loss.as_ref().map(|loss| loss.job);
+        let found = lacking.max(lost).max(self.unusual.map(|unusual| unusual.last.job));
         let is_asked = is_held || self.spared > 0;
         found.or(self.newest.as_ref().map(|newest| newest.job).filter(|_| is_asked))
     }
@@ -249,6 +254,7 @@ fn covers(accepted: &Lack, lack: &Lack) -> bool {
 /// it is not right because of that: only the hold ends.
 fn accept(known: &mut Soundness, by: &Actor, now: Timestamp) {
     let lost = known.loss.take().filter(|loss| !loss.is_back);
+    unusual::accept(known);
     known.is_cut = false;
     known.spared = 0;
     known.right = known.newest.clone();
@@ -298,9 +304,16 @@ pub(crate) fn backup_ended(
     let owner = origins::owner_of(op.tx, job.host, tag)?;
     let group = owner.clone().unwrap_or_else(|| tag.to_owned());
     let mut known = of(op.tx, job.host, &group)?;
-    if let Some(made) = made(job) {
+    if let (Some(made), JobFigures::Backup(figures)) = (made(job), &job.figures) {
         let before = known.clone();
+        let (asked_at, ended_at) = (made.asked_at, made.ended_at);
+        let brought_nothing = made.lack.as_ref().is_some_and(|lack| is_of_source(lack.class));
         take(&mut known, made, op.now);
+        let is_lost = known.is_lost();
+        let before_it = before.newest.as_ref();
+        let seen =
+            Seen { job: job.id, figures, asked_at, ended_at, before: before_it, is_lost, brought_nothing };
+        unusual::take(&mut known, &seen, op.now);
         if known != before {
             op.tx.put(&SOUNDNESS, &(job.host, group), &known)?;
             op.tx.effects.changed(Changed::Groups(job.host));
@@ -342,6 +355,7 @@ pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str)
         // What a group that had the new name before has left.
         let left = of(tx, host, new)?;
         known.is_cut |= left.is_cut;
+        known.unusual = known.unusual.or(left.unusual);
         known.add_lacking(left.lacking);
         tx.put(&SOUNDNESS, &(host, new.to_owned()), &known)?;
     }
@@ -391,11 +405,14 @@ fn sorted(
         let place = place_of(name.clone());
         let entry = after.entry(place.clone()).or_default();
         entry.is_cut |= known.is_cut;
+        // At which nobody has looked is to be looked at by whoever goes on with the snapshots.
+        entry.unusual = entry.unusual.or(known.unusual);
         // A group that knows nothing of its own yet goes by what was usual before.
         if place == name || (entry.usual.is_empty() && entry.loss.is_none()) {
             known.accepted = known.accepted.filter(|_| place == name);
-            let (lacking, is_cut) = (std::mem::take(&mut entry.lacking), entry.is_cut);
-            *entry = Soundness { lacking, is_cut, ..known };
+            let (lacking, is_cut, unusual) =
+                (std::mem::take(&mut entry.lacking), entry.is_cut, entry.unusual);
+            *entry = Soundness { lacking, is_cut, unusual, ..known };
         }
         for flawed in lacking {
             after.entry(place_of(flawed.tag.clone())).or_default().add_lacking([flawed]);
@@ -405,7 +422,7 @@ fn sorted(
     after
 }
 
-/// The first group of a host in which more than half is gone, or of which else nothing may go.
+/// The first group of a host at which a person has to look before anything goes.
 pub(crate) fn held_group(reads: &impl Reads, host: HostId) -> Result<Option<(String, Hold)>, StoreError> {
     for (key, known) in reads.rows(&SOUNDNESS, &Span::under(&host))? {
         if let Some(hold) = known.hold().filter(|hold| hold.is_found())
@@ -415,6 +432,44 @@ pub(crate) fn held_group(reads: &impl Reads, host: HostId) -> Result<Option<(Str
         }
     }
     Ok(None)
+}
+
+/// The first group of a host of which a backup does not fit in with those before it: nothing of the whole host is forgotten
+/// until a person has looked.
+pub(crate) fn unusual_group(reads: &impl Reads, host: HostId) -> Result<Option<(String, Hold)>, StoreError> {
+    for (key, known) in reads.rows(&SOUNDNESS, &Span::under(&host))? {
+        if let Some(unusual) = known.unusual
+            && reads.has(&GROUPS, &key)?
+        {
+            return Ok(Some((key.1, Hold::Unusual(unusual.first.what))));
+        }
+    }
+    Ok(None)
+}
+
+/// A group gets other paths or excludes: what its backups usually change says nothing of what comes.
+pub(crate) fn rules_changed(
+    op: &mut Op<'_, '_>,
+    host: HostId,
+    before: Option<&Group>,
+    group: &Group,
+) -> Result<(), StoreError> {
+    let key = (host, group.name.clone());
+    let Some(mut known) = op.tx.get(&SOUNDNESS, &key)? else { return Ok(()) };
+    if !before.is_some_and(|before| is_of_the_same(before, group)) {
+        known.baseline.reset(op.now);
+        op.tx.put(&SOUNDNESS, &key, &known)?;
+    }
+    Ok(())
+}
+
+/// Whether two groups save the same.
+fn is_of_the_same(one: &Group, other: &Group) -> bool {
+    let sorted = |texts: &[String]| texts.iter().cloned().collect::<BTreeSet<_>>();
+    sorted(&one.includes) == sorted(&other.includes)
+        && one.excludes == other.excludes
+        && sorted(&one.exclude_if_present) == sorted(&other.exclude_if_present)
+        && one.one_file_system == other.one_file_system
 }
 
 /// The first group for which nothing of this host's repository may be pruned: one of its own, or of a host that surely
@@ -482,9 +537,21 @@ fn words_of(group: &str, known: &Soundness) -> String {
             loss.now.files, loss.now.bytes, loss.usual.files, loss.usual.bytes
         )
     });
+    let unusual = known.unusual.map(|UnusualBackups { first, count, .. }| {
+        let churn = first.churn;
+        format!(
+            "{count} unusual: {}, job {}: of {} files {} were as before, {} bytes added, usual were {}",
+            first.what.as_str(),
+            first.job,
+            churn.files,
+            churn.files_kept(),
+            churn.added_bytes,
+            first.usual_added_bytes
+        )
+    });
     let lack = known.lacking.last().and_then(|flawed| flawed.lack.as_ref());
     let lack = lack.map(|lack| lack.class.as_str().to_owned());
-    let parts: Vec<String> = loss.into_iter().chain(lack).collect();
+    let parts: Vec<String> = loss.into_iter().chain(unusual).chain(lack).collect();
     format!("{group}: {}", parts.join("; "))
 }
 

@@ -62,8 +62,10 @@ pub(crate) fn repository_made(op: &mut Op<'_, '_>, host: HostId) -> Result<(), S
 
 /// A host uses another repository, or the same one by another address: nobody knows what is in it.
 pub(crate) fn repository_changed(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    let now = op.now;
     each(op, host, |_, known| {
         (known.past, known.began_at) = (Past::Unlisted, None);
+        known.baseline.reset(now);
         // A word for what is older than a snapshot goes for where that is.
         if let Some(right) = &mut known.right {
             right.at = Timestamp(0);

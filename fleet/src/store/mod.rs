@@ -20,6 +20,7 @@ mod row_bytes;
 mod shadow;
 #[cfg(test)]
 mod shape;
+mod soundness_row;
 mod table;
 mod tables;
 #[cfg(test)]

@@ -263,7 +263,6 @@ first_form!(
     ScheduleRow,
     Session,
     SnapshotPage,
-    Soundness,
     Summary,
     TokenRow,
     TryCount,

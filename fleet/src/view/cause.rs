@@ -29,6 +29,7 @@ fn cause_of(reason: &Reason, from: Option<Ended>) -> Option<Cause> {
         }
         Reason::Interrupted { .. } => Cause::Interrupted,
         Reason::Loss { .. } => Cause::Loss,
+        Reason::Unusual { what, .. } => Cause::Unusual { what: *what },
         Reason::Old { .. } => Cause::Old,
         Reason::Lacking { class, .. } => Cause::Lacking { class: *class },
         Reason::NoSnapshot { .. } => Cause::NoSnapshot,

@@ -1,7 +1,7 @@
 //! Why a host stands as it does: data; whoever shows it makes the words.
 
 use super::host_row::Status;
-use crate::record::{Hold, Unplanned};
+use crate::record::{Hold, Unplanned, Unusual};
 use crate::samples::one_of_each;
 use schema::{Class, JobKind, Timestamp};
 use std::collections::BTreeSet;
@@ -189,6 +189,15 @@ pub enum Reason {
         /// Since when that is known.
         since: Timestamp,
     },
+    /// A backup did not fit in with those before it, and nobody has looked.
+    Unusual {
+        /// Of which group.
+        group: Option<String>,
+        /// In which way.
+        what: Unusual,
+        /// Since when that is known.
+        since: Timestamp,
+    },
     /// What the last backup failed of is mended, and no good backup has shown it so far.
     Mended {
         /// Of which group.
@@ -242,6 +251,7 @@ impl Reason {
             Self::NoSchedule { .. } => "no_schedule",
             Self::CredentialsRefused { .. } => "credentials_refused",
             Self::Mended { .. } => "mended",
+            Self::Unusual { .. } => "unusual",
         }
     }
 
@@ -256,6 +266,7 @@ impl Reason {
         match self {
             Self::Running { since, .. }
             | Self::Loss { since, .. }
+            | Self::Unusual { since, .. }
             | Self::Missed { since }
             | Self::BackupsHeld { since }
             | Self::Offline { since }
@@ -312,6 +323,7 @@ impl Reason {
         match &mut same {
             Self::Running { since: at, .. }
             | Self::Loss { since: at, .. }
+            | Self::Unusual { since: at, .. }
             | Self::Old { good_at: at, .. }
             | Self::Missed { since: at }
             | Self::BackupsHeld { since: at }
@@ -393,6 +405,8 @@ impl Reason {
             Self::NoSchedule { .. } => Self::NoSchedule { group: group() },
             Self::CredentialsRefused { .. } => Self::CredentialsRefused { class: Class::Auth, since: at },
             Self::Mended { .. } => Self::Mended { group: group(), class: Some(Class::Network), at },
+            Self::Unusual { .. } =>
+                Self::Unusual { group: group(), what: Unusual::AlmostAllChanged, since: at },
         })
     }
 

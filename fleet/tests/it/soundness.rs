@@ -4,12 +4,16 @@
 use crate::support::{Agent, Got, HOUR_MS, World, audited, backup, by, credentials, group, in_memory};
 use fleet::maintenance::Why;
 use fleet::record::{
-    Group, Hold, Job, JobState, JobWhat, MaintenanceInput, Origin, Past, Retention, RuleInput,
+    Cause, CredentialsInput, Group, Hold, Job, JobState, JobWhat, MaintenanceInput, Origin, Past, Retention,
+    RuleInput, Severity, Unusual,
 };
-use fleet::{Fleet, HostFilter, JobRequest, Refused, Status};
+use fleet::{Fleet, HostFilter, JobRequest, Reason, Refused, Status};
 use schema::job::{BackupSummary, ForgetResult};
 use schema::report::{Finished, Snapshot, SnapshotSize};
-use schema::{Class, Items, JobKind, Outcome, ReportBody, Slot, Summary, Timestamp};
+use schema::{
+    Class, Items, JobKind, Outcome, RepoId, RepoStats, ReportBody, Slot, StatsRevision, Stream, Summary,
+    Timestamp,
+};
 
 /// A host whose group `etc` keeps the last three, with three whole backups, and whose maintenance runs each day.
 async fn kept(world: &World, fleet: &Fleet) -> Agent {
@@ -30,24 +34,51 @@ async fn kept(world: &World, fleet: &Fleet) -> Agent {
 
 /// A backup that makes the snapshot of this number.
 async fn save(agent: &mut Agent, group: &str, n: u32, files: u64, class: Option<Class>) -> Job {
+    let found =
+        BackupSummary { files_unmodified: files, total_files: files, total_bytes: files * 10, ..NOTHING };
+    save_found(agent, group, n, found, class).await
+}
+
+/// A group of 1,000 files of 1 MiB, of which so many are not as they were, with content of their own.
+async fn save_changed(agent: &mut Agent, group: &str, n: u32, changed: u64) -> Job {
+    let found = BackupSummary {
+        files_changed: changed,
+        files_unmodified: 1_000 - changed,
+        total_files: 1_000,
+        total_bytes: 1_000 << 20,
+        added_bytes: changed << 20,
+        ..NOTHING
+    };
+    save_found(agent, group, n, found, None).await
+}
+
+const NOTHING: BackupSummary<'static> = BackupSummary {
+    snapshot: "",
+    files_new: 0,
+    files_changed: 0,
+    files_unmodified: 0,
+    total_files: 0,
+    total_bytes: 0,
+    added_bytes: 0,
+    added_packed_bytes: None,
+    errors: 0,
+    findings: Items::EMPTY,
+    findings_left_out: 0,
+};
+
+async fn save_found(
+    agent: &mut Agent,
+    group: &str,
+    n: u32,
+    found: BackupSummary<'static>,
+    class: Option<Class>,
+) -> Job {
     let job = agent.fleet.dispatch(agent.host, backup(group), by()).await.unwrap();
     agent.take_all();
     agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
     agent.report(ReportBody::Started { job: job.id }).await;
     let snapshot = format!("{n:08x}{n:056x}");
-    let summary = Summary::Backup(BackupSummary {
-        snapshot: &snapshot,
-        files_new: 0,
-        files_changed: 0,
-        files_unmodified: files,
-        total_files: files,
-        total_bytes: files * 10,
-        added_bytes: 0,
-        added_packed_bytes: None,
-        errors: 0,
-        findings: Items::EMPTY,
-        findings_left_out: 0,
-    });
+    let summary = Summary::Backup(BackupSummary { snapshot: &snapshot, ..found });
     let outcome = if class.is_some() { Outcome::Warning } else { Outcome::Succeeded };
     let at = agent.world.now();
     let finished = crate::support::finished(job.id, outcome, at, summary);
@@ -464,7 +495,7 @@ async fn where_a_host_has_made_the_repository_itself_nothing_is_to_be_listed() {
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     let init = fleet.dispatch(agent.host, JobRequest::Init, by()).await.unwrap();
     agent.take_all();
-    let repo = schema::RepoId([5; 32]);
+    let repo = RepoId([5; 32]);
     agent.finish(init.id, Outcome::Succeeded, Summary::Init { repo }).await;
     assert_eq!(held(&fleet, &agent), None, "a group from before it");
     fleet.put_group(agent.host, None, group("home"), by()).await.unwrap();
@@ -479,7 +510,7 @@ async fn where_a_host_has_made_the_repository_itself_nothing_is_to_be_listed() {
         "what is adopted is to be listed"
     );
     // At another address there is another repository, for all that is known.
-    let elsewhere = fleet::record::CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
+    let elsewhere = CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
     fleet.put_credentials(agent.host, Slot::Repo, elsewhere, by()).await.unwrap();
     assert_eq!(known("etc"), Some(Hold::Unlisted));
 }
@@ -510,7 +541,7 @@ async fn a_list_that_is_not_whole_or_of_other_credentials_tells_nothing_of_what_
     let job = fleet.dispatch(agent.host, JobRequest::Snapshots, by()).await.unwrap().id;
     agent.take_all();
     world.pass(1_000);
-    let elsewhere = fleet::record::CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
+    let elsewhere = CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
     fleet.put_credentials(agent.host, Slot::Repo, elsewhere, by()).await.unwrap();
     answer_listing(&mut agent, job, "attic", &[]).await;
     assert_eq!(held(&fleet, &agent), Some(Hold::Unlisted));
@@ -563,7 +594,7 @@ async fn an_agent_is_told_what_is_whole_and_what_a_person_said_is_right() {
     assert_eq!(told(&mut agent).await, (vec![], whole(&[5, 3, 2, 1]), Some(short(5))));
     // Nobody has said it of another repository.
     world.pass(1_000);
-    let elsewhere = fleet::record::CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
+    let elsewhere = CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
     fleet.put_credentials(agent.host, Slot::Repo, elsewhere, by()).await.unwrap();
     let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
     assert_eq!((known.right.unwrap().at, known.began_at), (Timestamp(0), None));
@@ -581,8 +612,162 @@ async fn an_address_that_differs_in_spelling_only_is_the_same_repository() {
         ("rest:https://box.example:8000/attic", Past::Known),
         ("rest:https://box.example:8000/cellar", Past::Unlisted),
     ] {
-        let input = fleet::record::CredentialsInput { url: url.to_owned(), ..credentials() };
+        let input = CredentialsInput { url: url.to_owned(), ..credentials() };
         fleet.put_credentials(agent.host, Slot::Repo, input, by()).await.unwrap();
         assert_eq!(past(), expected, "{url}");
     }
+}
+
+/// A host as [`kept`], with a second group that is forgotten, too; `etc` has six backups that are alike.
+async fn settled(world: &World, fleet: &Fleet) -> Agent {
+    let mut agent = kept(world, fleet).await;
+    let keep = Retention { last: 3, ..Retention::default() };
+    fleet.put_group(agent.host, None, Group { keep, ..group("home") }, by()).await.unwrap();
+    agent.lists_nothing().await;
+    save(&mut agent, "home", 100, 100, None).await;
+    for n in 4..=10 {
+        save_changed(&mut agent, "etc", n, 10).await;
+    }
+    agent
+}
+
+#[tokio::test]
+async fn an_unusual_backup_holds_all_of_its_host_until_a_person_has_looked() {
+    let (world, fleet) = in_memory();
+    let mut agent = settled(&world, &fleet).await;
+    let row = |fleet: &Fleet| fleet.read().unwrap().fleet(&HostFilter::default()).remove(0);
+    assert_eq!((row(&fleet).status, row(&fleet).protected), (Status::Ok, true), "{:?}", row(&fleet).reason);
+    let encrypted = save_changed(&mut agent, "etc", 11, 990).await;
+    let what = Unusual::AlmostAllChanged;
+    let hold = Hold::Unusual(what);
+    let held = || Why::Held { group: "etc".to_owned(), why: hold };
+    // What comes after it looks as ever: what is encrypted stays so.
+    for n in 12..=14 {
+        save_changed(&mut agent, "etc", n, 5).await;
+    }
+    let seen = row(&fleet);
+    assert_eq!((seen.status, seen.protected), (Status::Warning, false), "{:?}", seen.reason);
+    assert!(matches!(&seen.reason, Reason::Unusual { group: Some(group), .. } if group == "etc"));
+    assert_eq!(seen.cause(), Some(Cause::Unusual { what }));
+    world.pass(36 * HOUR_MS);
+    fleet.maintain().await;
+    assert_eq!(forget(&mut agent), None, "home waits, too");
+    assert_eq!(why(&fleet, &agent), [held(), held()]);
+    for request in [JobRequest::Forget, JobRequest::Prune] {
+        let refused = fleet.dispatch(agent.host, request, by()).await.unwrap_err();
+        assert!(
+            matches!(&refused, Refused::Held { group, why } if group == "etc" && *why == hold),
+            "{refused}"
+        );
+    }
+
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    let unusual = known.unusual.unwrap();
+    assert_eq!((unusual.first.job, unusual.count, known.mark()), (encrypted.id, 1, Some(encrypted.id)));
+    assert_eq!((unusual.first.churn.files_changed, unusual.first.usual_added_bytes), (990, 10 << 20));
+    fleet.accept_backup(agent.host, "etc", encrypted.id, by()).await.unwrap();
+    let told = audited(&fleet, "group.accepted").remove(0).detail;
+    assert!(
+        told.contains("almost_all_changed") && told.contains("of 1000 files 10 were as before"),
+        "{told}"
+    );
+    assert_eq!((row(&fleet).status, row(&fleet).protected), (Status::Ok, true), "{:?}", row(&fleet).reason);
+    fleet.maintain().await;
+    let (_, groups) = forget(&mut agent).expect("it goes on");
+    assert_eq!(groups, [("etc".to_owned(), vec![]), ("home".to_owned(), vec![])]);
+}
+
+#[tokio::test]
+async fn an_unusual_backup_is_told_as_an_incident_until_a_person_has_looked() {
+    let (world, fleet) = in_memory();
+    let mut agent = settled(&world, &fleet).await;
+    let open = |fleet: &Fleet| {
+        let read = fleet.read().unwrap();
+        let groups = read.cause_groups().unwrap();
+        groups.all.iter().map(|group| group.incident.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(open(&fleet), []);
+    let found = save_changed(&mut agent, "etc", 11, 990).await;
+    fleet.plan_incidents(Vec::new()).await;
+    let incidents = open(&fleet);
+    let [incident] = incidents.as_slice() else { panic!("{incidents:?}") };
+    assert_eq!(incident.cause, Cause::Unusual { what: Unusual::AlmostAllChanged });
+    assert_eq!(
+        (incident.severity, incident.opened_at.is_some()),
+        (Severity::Warning, true),
+        "without a grace"
+    );
+    save_changed(&mut agent, "etc", 12, 5).await;
+    fleet.plan_incidents(Vec::new()).await;
+    assert_eq!(open(&fleet).len(), 1, "a usual one does not end it");
+    fleet.accept_backup(agent.host, "etc", found.id, by()).await.unwrap();
+    fleet.plan_incidents(Vec::new()).await;
+    assert_eq!(open(&fleet), []);
+}
+
+#[tokio::test]
+async fn other_paths_begin_a_new_history_and_other_rules_of_retention_do_not() {
+    for (changes_paths, is_unusual) in [(true, false), (false, true)] {
+        let (world, fleet) = in_memory();
+        let mut agent = settled(&world, &fleet).await;
+        let known = fleet.read().unwrap().group(agent.host, "etc").unwrap().unwrap();
+        let changed = if changes_paths {
+            Group { excludes: vec!["*.iso".to_owned()], ..known }
+        } else {
+            Group { keep: Retention { last: 9, ..Retention::default() }, ..known }
+        };
+        fleet.put_group(agent.host, Some("etc"), changed, by()).await.unwrap();
+        save_changed(&mut agent, "etc", 11, 990).await;
+        let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+        assert_eq!(known.unusual.is_some(), is_unusual);
+    }
+}
+
+#[tokio::test]
+async fn another_repository_begins_a_new_history() {
+    let (world, fleet) = in_memory();
+    let mut agent = settled(&world, &fleet).await;
+    assert!(!fleet.read().unwrap().soundness(agent.host, "etc").unwrap().baseline.churns.is_empty());
+    let other =
+        CredentialsInput { url: "rest:https://elsewhere.example:8000/attic".to_owned(), ..credentials() };
+    fleet.put_credentials(agent.host, Slot::Repo, other, by()).await.unwrap();
+    save_changed(&mut agent, "etc", 11, 990).await;
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    assert_eq!((known.unusual, known.baseline.churns.len()), (None, 0));
+}
+
+#[tokio::test]
+async fn an_unusual_backup_holds_prunes_of_whoever_is_on_the_repository_and_no_forget_of_another_host() {
+    let (world, fleet) = in_memory();
+    let mut agent = settled(&world, &fleet).await;
+    let mut other = Agent::ready(&world, &fleet, "cellar").await;
+    fleet.put_credentials(other.host, Slot::Admin, credentials(), by()).await.unwrap();
+    let keep = Retention { last: 3, ..Retention::default() };
+    fleet.put_group(other.host, Some("etc"), Group { keep, ..group("etc") }, by()).await.unwrap();
+    other.lists_nothing().await;
+    save(&mut other, "etc", 200, 100, None).await;
+    for host in [&agent, &other] {
+        let figures = RepoStats {
+            stream: Stream(77),
+            revision: StatsRevision(world.now().0),
+            at: world.now(),
+            job: None,
+            repo: Some(RepoId([5; 32])),
+            size: None,
+            snapshots: None,
+            check: None,
+            prune: None,
+            lock: None,
+        };
+        host.stats(figures).await;
+        world.pass(1_000);
+    }
+    save_changed(&mut agent, "etc", 11, 990).await;
+    let refused = fleet.dispatch(other.host, JobRequest::Prune, by()).await.unwrap_err();
+    let hold = Hold::Unusual(Unusual::AlmostAllChanged);
+    assert!(
+        matches!(&refused, Refused::Held { group, why } if group == "etc of attic" && *why == hold),
+        "{refused}"
+    );
+    fleet.dispatch(other.host, JobRequest::Forget, by()).await.unwrap();
 }

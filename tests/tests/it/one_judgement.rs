@@ -8,6 +8,7 @@ use tests::{
     mosquitto::{Viewer, Watch},
     proxy::Proxy,
     scene::{GROUP, HOST, Scene},
+    sources::write_tree,
     tools::{self, Tool},
     wait::{self, LONG, SOON},
 };
@@ -140,6 +141,20 @@ fn page_api_metrics_view_tree_and_incidents_agree_in_each_state() {
     agree(&scene, "mended", false);
     browser.wait_text("mended, waits for proof", SOON);
     let _ = scene.back_up();
+    agree(&scene, "ok", true);
+
+    // A backup that is unlike those before it, until a person has looked.
+    for _ in 0..6 {
+        let _ = scene.back_up();
+    }
+    write_tree(&scene.sources, 4_711, 120, 24 * 1024 * 1024);
+    let _ = scene.back_up();
+    agree(&scene, "unusual", false);
+    browser.wait_text("almost all files", SOON);
+    let accept = format!("/hosts/{host}/groups/{GROUP}/accept");
+    browser.click(&browser.find(&format!("#host-groups a[href^='{accept}']")));
+    browser.wait_text("as it should be?", SOON);
+    browser.click(&browser.find("main button.is-danger"));
     agree(&scene, "ok", true);
 
     // Credentials that a test finds refused, before any backup fails.

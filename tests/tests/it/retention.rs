@@ -1,11 +1,12 @@
 //! Retention when a source goes away: what is known to be whole outlives what is not, and a sudden loss waits for a
-//! person; and a group that gets another name keeps its history.
+//! person; so does a backup that is unlike those before it; and a group that gets another name keeps its history.
 
 use serde_json::{Value, json};
 use std::fs;
 use tests::{
     api::text,
     scene::{GROUP, Scene},
+    sources::write_tree,
     wait::{self, LONG},
 };
 
@@ -170,4 +171,83 @@ fn a_missing_path_pushes_no_whole_snapshot_out_and_a_new_name_loses_none() {
     let mut wanted = vec![whole_again, second];
     wanted.sort();
     assert_eq!(left, wanted);
+}
+
+#[test]
+fn a_backup_in_which_almost_all_files_changed_costs_no_snapshot_from_before_it() {
+    let Some(scene) = Scene::start() else { return };
+    scene.api().put_admin_credentials(scene.host(), &scene.admin_credentials());
+    let sources = scene.sources.display().to_string();
+    scene.api().set_keep(scene.host(), GROUP, &[&sources], &json!({ "last": 3 }));
+    // A first one, and as many as it takes to know what is usual; a few files change each time.
+    let good: Vec<String> = (0..7)
+        .map(|n| {
+            fs::write(scene.sources.join("diary"), format!("{n}").repeat(2_000)).expect("a file");
+            snapshot_of(&back_up(&scene, GROUP, "succeeded"))
+        })
+        .collect();
+    let known = soundness(&scene, GROUP);
+    assert!(known["held"].is_null() && known["unusual"].is_null(), "{known}");
+    write_tree(&scene.sources, 4_711, 120, 24 * 1024 * 1024);
+    let encrypted = back_up(&scene, GROUP, "succeeded");
+    // What comes after it is as ever, and would leave nothing of before it.
+    for _ in 0..3 {
+        let _ = back_up(&scene, GROUP, "succeeded");
+    }
+    let known = soundness(&scene, GROUP);
+    let unusual = &known["unusual"];
+    assert_eq!((&known["held"], &known["mark"]), (&json!("unusual"), &encrypted["id"]), "{known}");
+    assert_eq!((&unusual["count"], &unusual["first"]["job"]), (&json!(1), &encrypted["id"]), "{known}");
+    let first = &unusual["first"];
+    assert_eq!(
+        (&first["what"], &first["files_changed"]),
+        (&json!("almost_all_changed"), &json!(120)),
+        "{known}"
+    );
+    assert!(first["added_bytes"].as_u64() > Some(20 << 20), "{known}");
+    assert!(first["usual_added_bytes"].as_u64() < Some(1 << 20), "{known}");
+    let host = scene.api().host(scene.host());
+    assert_eq!(
+        (&host["status"], &host["reason_code"], &host["protected"]),
+        (&json!("warning"), &json!("unusual"), &json!(false)),
+        "{host}"
+    );
+    wait::until("its incident", LONG, || {
+        let open = scene.api().get("/api/incidents?state=open").expect(200);
+        let is_it = |incident: &Value| incident["cause"] == "unusual" && incident["severity"] == "warning";
+        let found = open["items"].as_array().is_some_and(|items| items.iter().any(is_it));
+        if found { Ok(()) } else { Err(open.to_string()) }
+    });
+    for kind in ["forget", "prune"] {
+        let answer = scene.api().post(&format!("/api/hosts/{}/repo/{kind}", scene.host()), None);
+        assert_eq!((answer.status, answer.code()), (409, "held"), "{}", answer.text);
+    }
+
+    // Retention that time alone starts, as often as it may: its time comes, and it waits, while a check, which is looked
+    // at after it, goes on.
+    let rule = json!({ "enabled": true, "every": "* * * * *" });
+    let path = format!("/api/hosts/{}/maintenance", scene.host());
+    let _ = scene.api().put(&path, &json!({ "forget": rule, "prune": rule, "check": rule })).expect(200);
+    wait::until("a check by the plan", LONG, || {
+        let log = scene.api().jobs(scene.host());
+        let ran = log.iter().any(|job| job["kind"] == "forget" || job["kind"] == "prune");
+        assert!(!ran, "it ran: {log:?}");
+        if log.iter().any(|job| job["kind"] == "check") { Ok(()) } else { Err("not yet".to_owned()) }
+    });
+    let decisions = scene.api().get(&path).expect(200)["decisions"].clone();
+    for kind in [0, 1] {
+        assert_eq!(decisions[kind]["action"], "hold", "{decisions}");
+        assert!(text(&decisions[kind]["reason"]).contains("almost all files changed at once"), "{decisions}");
+    }
+    let left = there(&scene, GROUP);
+    assert!(good.iter().all(|id| left.contains(id)), "{good:?} of {left:?}");
+
+    let accept = format!("/api/hosts/{}/groups/{GROUP}/acceptance", scene.host());
+    let now = scene.api().put(&accept, &json!({ "mark": known["mark"] })).expect(200);
+    assert!(now["held"].is_null() && now["unusual"].is_null(), "{now}");
+    wait::until("the retention that was held", LONG, || {
+        let left = there(&scene, GROUP);
+        if left.len() == 3 { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    assert_eq!(scene.api().host(scene.host())["protected"], true);
 }

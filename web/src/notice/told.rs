@@ -2,7 +2,7 @@
 
 use crate::format::{When, count, cut, many, rfc3339};
 use crate::visible::{Breaks, visible};
-use crate::words::{cause_title, explained};
+use crate::words::{advice, cause_title};
 use fleet::record::{Cause, Event, Notice, SendFault, Severity};
 use fleet::{MOST_TOLD, Message};
 use serde::Serialize;
@@ -109,10 +109,8 @@ fn whom(notice: &Notice) -> String {
 
 fn told(notice: &Notice, message: &Message, base: &str) -> ToldNotice {
     let is_over = notice.event.is_over();
-    let advice = explained(notice.cause).map_or(
-        "The page of the incident says what can be done, and is where it is acknowledged.",
-        |explanation| explanation.text,
-    );
+    let advice = advice(notice.cause)
+        .unwrap_or("The page of the incident says what can be done, and is where it is acknowledged.");
     let since = When::until(notice.since).text;
     let shown = |storage| cut(&visible(storage, Breaks::Shown), LONGEST_STORAGE);
     let storage = notice.storage.as_deref().map(shown);

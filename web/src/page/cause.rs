@@ -78,6 +78,7 @@ pub(super) fn cause_of(now: Timestamp, row: &HostRow) -> (Cow<'static, str>, Nex
         Reason::CheckOverdue { .. } => Next::Look("See why", "/repo#maintenance"),
         Reason::NoSchedule { .. } => Next::Set("Add schedule", "/new-schedule"),
         Reason::CredentialsRefused { .. } => Next::Credentials("Set credentials"),
+        Reason::Unusual { .. } => Next::Look("Look at it", "#groups"),
         Reason::Mended { .. } => Next::Set("Back up now", "#groups"),
         _ => Next::Look("Look at it", ""),
     };

@@ -146,6 +146,8 @@ impl crate::sample::Samples for HostView {
                     text: s.text("Until an operator accepts a backup, nothing of it is forgotten."),
                     at: LookAt { label: "View the backup", href: "/jobs/01".to_owned() },
                     accept: Some("/x?mark=01".to_owned()),
+                    accept_label: "Accept…",
+                    is_unusual: false,
                 }),
             }],
             schedules: vec![ScheduleLine {

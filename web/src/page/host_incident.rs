@@ -2,10 +2,11 @@
 
 use super::attention::SafeAction;
 use super::cause::{cause_of, end_of};
+use super::soundness::found;
 use crate::format::{When, ago, many, span};
-use crate::words::by;
-use ::fleet::record::{Cause, Severity};
-use ::fleet::{CauseGroup, FleetState, HostRow, IncidentState, StoreError};
+use crate::words::{advice, by};
+use ::fleet::record::{Cause, Severity, UnusualBackups};
+use ::fleet::{CauseGroup, FleetState, HostRow, IncidentState, Reason, StoreError};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -18,6 +19,8 @@ pub(crate) struct HostIncident {
     pub(crate) cause: String,
     /// What probably happened and what to do.
     pub(crate) text: Option<&'static str>,
+    /// What an unusual backup found: from what to what.
+    pub(crate) found: Option<String>,
     /// How many others have the same.
     pub(crate) others: Option<String>,
     /// What was saved is safe.
@@ -37,7 +40,16 @@ impl HostIncident {
         }
         let groups = state.cause_groups()?;
         let group = groups.of(row.host.id).filter(|group| !has_its_own_words(group.incident.cause));
-        Ok(group.map(|group| Self::new(state.now(), row, group)))
+        let Some(mut incident) = group.map(|group| Self::new(state.now(), row, group)) else {
+            return Ok(None);
+        };
+        if let Reason::Unusual { group, .. } = &row.reason
+            && let Some(unusual) = unusual_backups(state, row, group.as_deref())?
+        {
+            incident.found = Some(found(&unusual));
+            incident.action = Some(SafeAction::look("See the backup", format!("/jobs/{}", unusual.last.job)));
+        }
+        Ok(Some(incident))
     }
 
     fn new(now: Timestamp, row: &HostRow, group: &CauseGroup) -> Self {
@@ -53,8 +65,11 @@ impl HostIncident {
                     "It was tried since, and works again. The host is not protected until a backup has ended well: the next \
                      one shows it, and this goes by itself.",
                 ),
-                None => end_of(row).map(|(_, explanation)| explanation.text).or(advice(incident.cause)),
+                None => {
+                    end_of(row).map(|(_, explanation)| explanation.text).or_else(|| advice(incident.cause))
+                }
             },
+            found: None,
             others: others(group),
             safe: safe(now, row),
             action: Some(next.action(&host)).filter(|step| step.href != format!("/hosts/{host}")),
@@ -67,22 +82,20 @@ impl HostIncident {
     }
 }
 
-/// What to look at, where no backup says it.
-const fn advice(cause: Cause) -> Option<&'static str> {
-    match cause {
-        Cause::NoSchedule => Some(
-            "What is saved gets old. Add a schedule, switch it on again, or say in the source group that \
-             it is backed up by hand.",
-        ),
-        Cause::CredentialsRefused { .. } => Some(
-            "What is saved is safe; the next backup will fail. Set the credentials again, and test them.",
-        ),
-        Cause::Offline => Some(
-            "Nothing is heard of its agent: the machine is off or asleep, its network is cut, or the agent does not run. \
-             holdfast-agent status says so on the machine itself. What is due waits until it is back.",
-        ),
-        _ => None,
+/// The unusual backups of a group at which nobody has looked; `None` for the group = of the first that has some.
+fn unusual_backups(
+    state: &FleetState,
+    row: &HostRow,
+    group: Option<&str>,
+) -> Result<Option<UnusualBackups>, StoreError> {
+    for known in state.groups(row.host.id)? {
+        if group.is_none_or(|group| group == known.name)
+            && let Some(unusual) = state.soundness(row.host.id, &known.name)?.unusual
+        {
+            return Ok(Some(unusual));
+        }
     }
+    Ok(None)
 }
 
 /// Set-up, a held host and a quarantine are told by the page itself, with what to do.
@@ -139,6 +152,7 @@ impl HostIncident {
             is_critical: true,
             cause: s.text("Repository can't be reached"),
             text: Some("The storage did not answer."),
+            found: s.some("120 of 124 files are not as they were."),
             others: s.some("6 other hosts at nas:8000 have the same, so the cause is probably there."),
             safe: s.text("Last good backup 1 d ago. Next run in 3 h."),
             action: Some(SafeAction::look("See why", "/jobs/01".to_owned())),

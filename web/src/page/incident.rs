@@ -69,10 +69,9 @@ fn read(
 ) -> Result<IncidentView, Problem> {
     let now = ctx.now();
     let seen = state.incident(id_of(incident)?, HOSTS)?.ok_or(Refused::IncidentNotFound)?;
-    let explained = crate::words::explained(seen.incident.cause);
     Ok(IncidentView {
         label: crate::words::incident_label(&seen.incident),
-        text: explained.map(|explanation| explanation.text),
+        text: crate::words::advice(seen.incident.cause),
         stands: seen.incident.ended.is_none(),
         rests: rest_choices(now, form),
         note: form.text("note"),

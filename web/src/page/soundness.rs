@@ -1,5 +1,5 @@
-//! What somebody has to look at in a source group: snapshots that lack something, or a sudden loss; and the word that it
-//! is right as it is.
+//! What somebody has to look at in a source group: snapshots that lack something, a sudden loss, or a backup that is
+//! unlike those before it; and the word that it is right as it is.
 
 use super::confirm::ConfirmView;
 use crate::app::Ctx;
@@ -10,7 +10,9 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::Refused;
-use fleet::record::{Extent, Group, Hold, Host, Past, Retention, Soundness};
+use fleet::record::{
+    Extent, Group, Hold, Host, Past, Retention, Soundness, Unusual, UnusualBackup, UnusualBackups,
+};
 use schema::JobId;
 use serde::Serialize;
 
@@ -27,6 +29,10 @@ pub(crate) struct LookView {
     pub(crate) at: LookAt,
     /// Where the word is given; `None` = there is none to give.
     pub(crate) accept: Option<String>,
+    /// What is pressed to give it.
+    pub(crate) accept_label: &'static str,
+    /// That an unusual backup is as it should be is all there is to say.
+    pub(crate) is_unusual: bool,
 }
 
 /// A link to what is to be looked at.
@@ -45,16 +51,20 @@ impl LookView {
         };
         let said = said(group, known, has_rule);
         let (title, _) = said.first()?.clone();
+        let is_unusual = is_unusual_only(known);
         let texts: Vec<String> = said.into_iter().map(|(_, text)| text).collect();
         Some(Self {
             is_held: known.hold().is_some(),
             is_whole_again: known.is_whole_again()
                 && known.spared == 0
+                && known.unusual.is_none()
                 && known.hold() != Some(Hold::Unsized),
             title,
             text: texts.join(" "),
             at: LookAt { label: "View the backup", href: format!("/jobs/{mark}") },
             accept: Some(format!("/hosts/{}/groups/{group}/accept?mark={mark}", host.id)),
+            accept_label: if is_unusual { "I have looked…" } else { "Accept…" },
+            is_unusual,
         })
     }
 
@@ -90,7 +100,18 @@ impl LookView {
             }
             _ => format!("Existing snapshots of {group} need a review"),
         };
-        Self { is_held: false, is_whole_again: false, title, text: text.to_owned(), at, accept: None }
+        let text = text.to_owned();
+        let (accept, accept_label) = (None, "Accept…");
+        Self {
+            is_held: false,
+            is_whole_again: false,
+            title,
+            text,
+            at,
+            accept,
+            accept_label,
+            is_unusual: false,
+        }
     }
 }
 
@@ -107,6 +128,20 @@ fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)>
                 day(loss.since),
                 extent(loss.now),
                 extent(loss.usual)
+            ),
+        ));
+    }
+    if let Some(unusual) = &known.unusual {
+        said.push((
+            match unusual.first.what {
+                Unusual::GrewBy => format!("A backup of {group} added far more than is usual"),
+                Unusual::FilesGone => format!("Half of the files of {group} were replaced by others"),
+                Unusual::AlmostAllChanged => format!("Almost all files of {group} changed at once"),
+            },
+            format!(
+                "Since {}. {} Until an operator has looked, nothing of the host is forgotten and nothing is pruned.",
+                day(unusual.since),
+                found(unusual)
             ),
         ));
     }
@@ -164,6 +199,50 @@ fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)>
     said
 }
 
+/// Whether nothing else is to be said right.
+const fn is_unusual_only(known: &Soundness) -> bool {
+    known.unusual.is_some()
+        && known.loss.is_none()
+        && known.lacking.is_empty()
+        && !known.is_cut
+        && !matches!(known.past, Past::Unsized(_))
+}
+
+/// What unusual backups found: from what to what.
+pub(super) fn found(unusual: &UnusualBackups) -> String {
+    let first = found_by(&unusual.first);
+    match unusual.count {
+        0 | 1 => first,
+        more => format!(
+            "{first} {} since then did not fit in either. The last of them: {}",
+            many(u64::from(more) - 1, "backup"),
+            found_by(&unusual.last)
+        ),
+    }
+}
+
+fn found_by(backup: &UnusualBackup) -> String {
+    let churn = &backup.churn;
+    let (added, usual) = (bytes(churn.added_bytes), bytes(backup.usual_added_bytes));
+    let (before, holds) = (many(churn.files_before, "file"), many(churn.files, "file"));
+    match backup.what {
+        Unusual::GrewBy => format!(
+            "A backup added {added} of data, where {usual} are usual; it holds {holds}, {}.",
+            bytes(churn.bytes)
+        ),
+        Unusual::FilesGone => format!(
+            "Of {before} before, {} are gone; {} are new, with {added} of new data, where {usual} are usual.",
+            count(churn.files_gone()),
+            count(churn.files_new)
+        ),
+        Unusual::AlmostAllChanged => format!(
+            "Of {before} before, {} are as they were; a backup found {holds}, with {added} of new data, where {usual} are \
+             usual.",
+            count(churn.files_kept())
+        ),
+    }
+}
+
 fn extent(extent: Extent) -> String {
     format!("{}, {}", many(extent.files, "file"), bytes(extent.bytes))
 }
@@ -177,7 +256,14 @@ fn reason(known: &Soundness) -> String {
 }
 
 fn confirm(host: &Host, group: &str, look: &LookView, accept: &str) -> ConfirmView {
-    let (title, then) = if look.is_whole_again {
+    let (title, then) = if look.is_unusual {
+        (
+            format!("Is the last backup of {group} of {} as it should be?", host.name),
+            "Look at the backup, and on the machine whether its files can be opened. When you say so, retention goes on: \
+             older snapshots go by the rules, and in time those from before this backup, too. If you are not sure, leave \
+             it: backups go on, and nothing is removed.",
+        )
+    } else if look.is_whole_again {
         (
             format!("Is the last backup of {group} of {} complete?", host.name),
             "Its last backup is complete again. When you accept it, retention goes on. Snapshots that lack data still \
@@ -194,7 +280,7 @@ fn confirm(host: &Host, group: &str, look: &LookView, accept: &str) -> ConfirmVi
         title,
         body: vec![format!("{}. {}", look.title, look.text), then.to_owned()],
         action: accept.to_owned(),
-        button: "Accept".to_owned(),
+        button: if look.is_unusual { "I have looked: it is as it should be" } else { "Accept" }.to_owned(),
         dismiss: "Cancel".to_owned(),
         back: format!("/hosts/{}#groups", host.id),
     }

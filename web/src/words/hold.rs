@@ -1,7 +1,7 @@
 //! Why nothing of a source group is forgotten, and why a request is not carried out, in words.
 
 use fleet::Refused;
-use fleet::record::Hold;
+use fleet::record::{Hold, Unusual};
 
 /// What is so of a group, as a part of a sentence.
 pub(crate) const fn hold(hold: Hold) -> &'static str {
@@ -10,6 +10,9 @@ pub(crate) const fn hold(hold: Hold) -> &'static str {
         Hold::TooManyLacking => "more of its snapshots lack something than are kept in mind",
         Hold::Unlisted => "its snapshots from before it was set up here are not listed yet",
         Hold::Unsized => "its snapshots from before it was set up here do not tell how much they hold",
+        Hold::Unusual(Unusual::GrewBy) => "a backup added far more than is usual",
+        Hold::Unusual(Unusual::FilesGone) => "half of the files are gone, and others came in their place",
+        Hold::Unusual(Unusual::AlmostAllChanged) => "almost all files changed at once",
     }
 }
 
@@ -20,6 +23,9 @@ pub(crate) fn held(group: &str, why: Hold) -> String {
             "look at its last backup, and accept it on the host's page if that is right"
         }
         Hold::Unlisted => "list the snapshots first; maintenance does so by itself when a forget is due",
+        Hold::Unusual(_) => {
+            "look at that backup, and say on the host's page that it is as it should be, if it is"
+        }
         Hold::Unsized => {
             "look at them and at the last backup, and accept it on the host's page if that is right"
         }

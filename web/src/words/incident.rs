@@ -2,7 +2,7 @@
 
 use crate::explanation::Explanation;
 use fleet::IncidentState;
-use fleet::record::{Cause, Ending, Hold, Incident, JobState, Severity};
+use fleet::record::{Cause, Ending, Hold, Incident, JobState, Severity, Unusual};
 use schema::{Class, JobKind};
 
 /// What an incident is called: its cause, and at which storage.
@@ -50,6 +50,7 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::Held { hold: Hold::TooManyLacking } => "Many snapshots lack something: nothing is forgotten",
         Cause::Held { hold: Hold::Unlisted } => "Older snapshots are not listed: nothing is forgotten",
         Cause::Held { hold: Hold::Unsized } => "Older snapshots of unknown size: nothing is forgotten",
+        Cause::Held { hold: Hold::Unusual(_) } => "A backup was unusual: nothing is forgotten",
         Cause::Clock { is_behind: true } => "The clock is behind",
         Cause::Clock { is_behind: false } => "The clock is ahead",
         Cause::NoCredentials => "The repository credentials were removed",
@@ -63,11 +64,14 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::NoSchedule => "In no schedule that is on",
         Cause::CredentialsRefused { .. } => "The credentials are refused",
         Cause::Channel => "A channel of notices does not get through",
+        Cause::Unusual { what: Unusual::GrewBy } => "A backup added far more than is usual",
+        Cause::Unusual { what: Unusual::FilesGone } => "Half of the files were replaced by others",
+        Cause::Unusual { what: Unusual::AlmostAllChanged } => "Almost all files changed at once",
     }
 }
 
 /// What probably happened and what to do, where a backup did not end well.
-pub(crate) fn explained(cause: Cause) -> Option<Explanation> {
+fn explained(cause: Cause) -> Option<Explanation> {
     let of = |state, refusal, class, gone| Explanation::of_end(JobKind::Backup, state, refusal, class, gone);
     match cause {
         Cause::Failed { class, refusal } => of(JobState::Failed, refusal, class, None),
@@ -75,6 +79,35 @@ pub(crate) fn explained(cause: Cause) -> Option<Explanation> {
         Cause::Interrupted => of(JobState::Cancelled, None, None, None),
         Cause::Lacking { class } => of(JobState::Warning, None, class, None),
         _ => None,
+    }
+}
+
+/// What probably happened and what to do; `None` = the title says all.
+pub(crate) fn advice(cause: Cause) -> Option<&'static str> {
+    match cause {
+        Cause::NoSchedule => Some(
+            "What is saved gets old. Add a schedule, switch it on again, or say in the source group that \
+             it is backed up by hand.",
+        ),
+        Cause::CredentialsRefused { .. } => Some(
+            "What is saved is safe; the next backup will fail. Set the credentials again, and test them.",
+        ),
+        Cause::Offline => Some(
+            "Nothing is heard of its agent: the machine is off or asleep, its network is cut, or the agent does not run. \
+             holdfast-agent status says so on the machine itself. What is due waits until it is back.",
+        ),
+        Cause::Unusual { what: Unusual::GrewBy } => Some(
+            "Something large was put where it is backed up: a download, an image of a machine, a log without end. The \
+             snapshots from before stay: nothing of the host is forgotten or pruned until somebody has said on the host's \
+             page that it is as it should be. If it is not, exclude it.",
+        ),
+        Cause::Unusual { what: Unusual::FilesGone | Unusual::AlmostAllChanged } => Some(
+            "Look on the machine whether its files can still be opened. Ransomware does this; so does a move to other \
+             software, or a restore of something else. The snapshots from before stay: nothing of the host is forgotten or \
+             pruned until somebody has said on the host's page that it is as it should be. If it is not, take the machine \
+             off the network, and restore from a snapshot of before.",
+        ),
+        other => explained(other).map(|explanation| explanation.text),
     }
 }
 

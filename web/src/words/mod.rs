@@ -16,7 +16,7 @@ pub(crate) use archives::archives;
 pub(crate) use damage::unreadable;
 pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
-pub(crate) use incident::{cause_title, ending, explained, incident_label, incident_title};
+pub(crate) use incident::{advice, cause_title, ending, incident_label, incident_title};
 pub(crate) use kits::{gap, kits};
 pub(crate) use notices::{channel_leads_to, channel_state, channel_waits, notices, webhook_form};
 pub(crate) use pending::{given_up, setback};

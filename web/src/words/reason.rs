@@ -2,6 +2,7 @@
 
 use super::terms::{class, job_kind};
 use fleet::Reason;
+use fleet::record::Unusual;
 use schema::{Class, Timestamp};
 
 const DAY_MS: u64 = 86_400_000;
@@ -43,6 +44,7 @@ fn group(reason: &Reason) -> Option<&str> {
         | Reason::ProofFailed { group, .. }
         | Reason::NoSchedule { group }
         | Reason::Mended { group, .. }
+        | Reason::Unusual { group, .. }
         | Reason::Unproven { group, .. } => group.as_deref(),
         _ => None,
     }
@@ -106,6 +108,15 @@ fn without_group(reason: &Reason, now: Timestamp) -> String {
         Reason::NoSchedule { .. } => "In no schedule that is on",
         Reason::CredentialsRefused { class: refused, .. } => {
             return format!("Its credentials are refused: {}", class(*refused));
+        }
+        Reason::Unusual { what: Unusual::GrewBy, .. } => {
+            "A backup added far more than is usual: look at it; until then nothing is forgotten"
+        }
+        Reason::Unusual { what: Unusual::FilesGone, .. } => {
+            "Half of the files were replaced by others: look at it; until then nothing is forgotten"
+        }
+        Reason::Unusual { what: Unusual::AlmostAllChanged, .. } => {
+            "Almost all files changed at once: look at it; until then nothing is forgotten"
         }
         Reason::Mended { class: failed, .. } => {
             return format!(

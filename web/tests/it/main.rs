@@ -25,5 +25,6 @@ mod report;
 mod restore;
 mod roles;
 mod secrets;
+mod unusual;
 mod words;
 mod world;

@@ -4,7 +4,7 @@ use super::time::time;
 use super::words;
 use crate::format::rfc3339;
 use fleet::record::Hold;
-use fleet::record::{Extent, Group, Origin, Retention, Soundness};
+use fleet::record::{Extent, Group, Origin, Retention, Soundness, UnusualBackup};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -189,17 +189,70 @@ pub(crate) struct LackingOut {
     paths: Vec<String>,
 }
 
+/// A backup that does not fit in with those before it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnusualBackup)]
+pub(crate) struct UnusualBackupOut {
+    job: String,
+    /// In which way: `grew_by`, it added more than 5 times what is usual; `files_gone`, half of the files are gone and others with
+    /// new content came; `almost_all_changed`, almost no file is as it was, and what is there is new content.
+    #[schema(value_type = words::Unusual)]
+    what: &'static str,
+    /// How many files the backup before it held.
+    files_before: u64,
+    files: u64,
+    files_new: u64,
+    files_changed: u64,
+    /// How many of the files before are not there any more.
+    files_gone: u64,
+    bytes: u64,
+    added_bytes: u64,
+    /// How much backups of the group added in the middle, until then.
+    usual_added_bytes: u64,
+}
+
+impl From<UnusualBackup> for UnusualBackupOut {
+    fn from(backup: UnusualBackup) -> Self {
+        let churn = backup.churn;
+        Self {
+            job: backup.job.to_string(),
+            what: backup.what.as_str(),
+            files_before: churn.files_before,
+            files: churn.files,
+            files_new: churn.files_new,
+            files_changed: churn.files_changed,
+            files_gone: churn.files_gone(),
+            bytes: churn.bytes,
+            added_bytes: churn.added_bytes,
+            usual_added_bytes: backup.usual_added_bytes,
+        }
+    }
+}
+
+/// Backups that do not fit in with those before them, and that nobody has accepted yet.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnusualBackups)]
+pub(crate) struct UnusualOut {
+    since: String,
+    first: UnusualBackupOut,
+    /// The last one; the first, where there is one.
+    last: UnusualBackupOut,
+    count: u32,
+}
+
 /// Which snapshots of a source group lack data.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Soundness)]
 pub(crate) struct SoundnessOut {
     /// Why nothing of the group is forgotten: `loss` and `too_many_lacking` wait until somebody accepts a backup, `unlisted` until
-    /// the snapshots were listed, `unsized` until somebody accepts the last backup beside the existing ones; null: it is.
+    /// the snapshots were listed, `unsized` until somebody accepts the last backup beside the existing ones, `unusual`, which
+    /// holds all groups of the host, until somebody accepts the backup that does not fit in with those before it; null: it is.
     #[schema(value_type = Option<words::Hold>)]
     held: Option<&'static str>,
     /// What is to be said right by `PUT …/acceptance`: the backup to look at; null: nothing.
     mark: Option<String>,
     loss: Option<LossOut>,
+    unusual: Option<UnusualOut>,
     /// Oldest first; they displace no complete snapshot.
     lacking: Vec<LackingOut>,
     /// How many snapshots the last forget left beside the rules: newer ones do not stand in for them.
@@ -220,6 +273,12 @@ impl From<Soundness> for SoundnessOut {
                 usual: loss.usual.into(),
                 now: loss.now.into(),
                 is_back: loss.is_back,
+            }),
+            unusual: known.unusual.map(|unusual| UnusualOut {
+                since: rfc3339(unusual.since),
+                first: unusual.first.into(),
+                last: unusual.last.into(),
+                count: unusual.count,
             }),
             lacking: known
                 .lacking

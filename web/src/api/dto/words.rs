@@ -4,6 +4,7 @@ use fleet::maintenance::{Action, CheckStatus, KINDS};
 use fleet::record::{self, Actor};
 use fleet::{Day, Reason, Status};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -41,6 +42,10 @@ fn actor_kinds() -> [&'static str; 6] {
     [operator, token, schedule, Actor::System, Actor::Agent, Actor::Link(name())].map(|actor| actor.kind())
 }
 
+fn holds() -> BTreeSet<&'static str> {
+    record::Hold::ALL.into_iter().map(record::Hold::as_str).collect()
+}
+
 words! {
     /// Kinds of jobs.
     JobKind: schema::JobKind::ALL.map(schema::JobKind::as_str);
@@ -51,7 +56,9 @@ words! {
     /// Credentials of a host: the everyday ones, or those that may delete.
     Slot: schema::Slot::ALL.map(schema::Slot::as_str);
     /// Why nothing of a source group is forgotten.
-    Hold: record::Hold::ALL.map(record::Hold::as_str);
+    Hold: holds();
+    /// In which way a backup does not fit in with those before it.
+    Unusual: record::Unusual::ALL.map(record::Unusual::as_str);
     /// Why a path brings nothing to a snapshot, or is left out by the agent itself.
     SourceReason: schema::SourceReason::ALL.map(schema::SourceReason::as_str);
     /// Why an agent refuses a job or credentials.
