@@ -111,6 +111,9 @@ pub enum ArchiveError {
     /// Where the server is to be restored, something is.
     #[error("{} is not empty: a server is restored into a folder that is empty or not there", .0.display())]
     NotEmpty(PathBuf),
+    /// Another one makes a server there.
+    #[error("a server is being made in {} by another restore, salvage or promote: wait until that has ended, or end it", .0.display())]
+    Busy(PathBuf),
     /// Where a standby is to become the server, one is.
     #[error("{} is there: this folder holds a server already", .0.display())]
     IsThere(PathBuf),

@@ -29,6 +29,7 @@ mod error;
 mod folder;
 mod keeper;
 mod key;
+mod new_folder;
 pub(crate) mod own_key;
 mod read;
 mod rehearse;
@@ -44,11 +45,12 @@ pub use keeper::{ArchiveState, ArchiveStatus, Archives, NoArchive, Parts};
 pub use key::{
     ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient, is_drawn, new_identity, recipient_of,
 };
+pub(crate) use new_folder::NewFolder;
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
 pub use rehearse::{Holds, Rehearsal, rehearse};
+pub(crate) use restore::is_free;
 pub use restore::{
     GoodArchive, Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as,
 };
-pub(crate) use restore::{clear, is_free, put_file, sync_folder};
 pub use write::{ArchivePart, Archiving, Beside};

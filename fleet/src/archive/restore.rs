@@ -5,14 +5,14 @@ use super::block;
 use super::error::{ARCHIVE_PARTS, ArchiveError};
 use super::folder::failed_at;
 use super::key::ArchiveOpener;
+use super::new_folder::{NewFolder, is_trace};
 use super::read::{Contents, Visit, walk};
 use crate::access_row::fingerprint;
 use crate::audit;
 use crate::authority;
-use crate::data_folder::make_data_folder;
 use crate::incarnation;
 use crate::op::Op;
-use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE, RESTORE_FILE, STANDBY_FOLDER, leave, remove};
+use crate::pieces::{DATA_FILE, RESTORE_FILE, STANDBY_FOLDER};
 use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, META_PREDECESSOR, META_TRUSTED, Meta};
 use crate::record::{AuditAction, AuditTarget, Fingerprint, Predecessor, Succession, TrustedAuthority};
 use crate::refused::{OpenError, StoreError};
@@ -24,10 +24,9 @@ use crate::store::{Import, META, SESSIONS, Span, StoredRow as _, TableKey as _};
 use crate::succession;
 use crate::units::DAY_MS;
 use schema::{Incarnation, Timestamp};
-use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
-use std::io::{self, BufReader, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::{self, DirEntry, File};
+use std::io::{self, BufReader, ErrorKind};
+use std::path::Path;
 
 /// A server that was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +85,7 @@ pub fn restore_as(
     wish: RestoreAs,
 ) -> Result<Restored, ArchiveError> {
     is_free(data_dir)?;
-    restore_into(archive, opener, data_dir, (driver, wish), None)
+    restore_into(archive, opener, data_dir, (driver, wish), None, is_free)
 }
 
 /// Makes a standby the server, in its own folder beside what it keeps there. Where it is torn, doing it again goes on from
@@ -98,12 +97,17 @@ pub fn promote(
     (driver, wish): (Driver, RestoreAs),
     promotion: &Promotion,
 ) -> Result<Restored, ArchiveError> {
+    restore_into(archive, opener, data_dir, (driver, wish), Some(promotion), holds_no_server)
+}
+
+/// Whether a standby may become a server in its folder: there is none in it, or what a promotion has left that did not end.
+fn holds_no_server(data_dir: &Path) -> Result<(), ArchiveError> {
     let is_torn = data_dir.join(RESTORE_FILE).exists();
     let parts = ARCHIVE_PARTS.into_iter().chain([DATA_FILE]);
-    if !is_torn && let Some(path) = parts.map(|name| data_dir.join(name)).find(|path| path.exists()) {
-        return Err(ArchiveError::IsThere(path));
+    match parts.map(|name| data_dir.join(name)).find(|path| path.exists()) {
+        Some(path) if !is_torn => Err(ArchiveError::IsThere(path)),
+        _ => Ok(()),
     }
-    restore_into(archive, opener, data_dir, (driver, wish), Some(promotion))
 }
 
 /// What an archive is found to be of which a server can be made.
@@ -135,6 +139,7 @@ fn restore_into(
     data_dir: &Path,
     (driver, wish): (Driver, RestoreAs),
     promotion: Option<&Promotion>,
+    may: impl Fn(&Path) -> Result<(), ArchiveError>,
 ) -> Result<Restored, ArchiveError> {
     let failed = |why| ArchiveError::File { path: archive.to_owned(), why };
     if !fs::metadata(archive).map_err(failed)?.is_file() {
@@ -148,17 +153,9 @@ fn restore_into(
     if age_ms > LONG_AGO_MS && !wish.is_long_ago {
         return Err(ArchiveError::LongAgo { days: age_ms / DAY_MS });
     }
-    make_data_folder(data_dir)?;
-    let mark = data_dir.join(RESTORE_FILE);
-    // From here on until all is there, what is in the folder does not serve.
-    leave(&mark, "A server is being restored into this folder. When that did not end: restore it again.\n")?;
-    clear(data_dir)?;
-    let written = write(open()?, opener, data_dir, (&found, promotion), master, (driver, wish));
-    // What can't be cleared away is refused by its mark.
-    if written.is_ok() || clear(data_dir).is_ok() {
-        remove(&mark)?;
-    }
-    written
+    let words = "A server is being restored into this folder. When that did not end: restore it again.\n";
+    let folder = NewFolder::begin(data_dir, words, may)?;
+    write(open()?, opener, folder, (&found, promotion), master, (driver, wish))
 }
 
 /// Whether a server may be restored there: nothing is in it, or what a restore has left that did not end.
@@ -180,8 +177,7 @@ pub(crate) fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
     if is_torn {
         return Ok(());
     }
-    // One that ended while it was about to leave its mark has left the draft of that.
-    let is_none = |entry: &DirEntry| entry.file_name() == mark_draft() || is_of_the_file_system(entry);
+    let is_none = |entry: &DirEntry| is_trace(&entry.file_name()) || is_of_the_file_system(entry);
     match entries.find(|entry| entry.as_ref().map_or(true, |entry| !is_none(entry))) {
         None => Ok(()),
         Some(Err(why)) => Err(failed()(why)),
@@ -192,28 +188,6 @@ pub(crate) fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
 /// The folder that a new file system has at its root.
 fn is_of_the_file_system(entry: &DirEntry) -> bool {
     entry.file_name() == "lost+found" && entry.file_type().is_ok_and(|kind| kind.is_dir())
-}
-
-fn mark_draft() -> PathBuf {
-    Path::new(RESTORE_FILE).with_extension("new")
-}
-
-/// Removes what a restore that did not end has left, but for its mark.
-pub(crate) fn clear(data_dir: &Path) -> Result<(), ArchiveError> {
-    for path in ARCHIVE_PARTS.into_iter().chain([DATA_FILE]).map(|name| data_dir.join(name)) {
-        match fs::remove_file(&path) {
-            Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed_at(&path)(why)),
-            _ => {}
-        }
-    }
-    for folder in ARCHIVE_PARTS.into_iter().filter_map(|name| name.split_once('/')) {
-        let folder = data_dir.join(folder.0);
-        match fs::remove_dir(&folder) {
-            Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed_at(&folder)(why)),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Whether the parts of an archive are one server's.
@@ -288,15 +262,15 @@ impl Fits {
 }
 
 /// Writes all of it.
-struct Writing<'a> {
-    data_dir: &'a Path,
+struct Writing {
+    folder: NewFolder,
     import: Import,
     parts: Vec<&'static str>,
 }
 
-impl Visit for Writing<'_> {
+impl Visit for Writing {
     fn part(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), ArchiveError> {
-        put_file(&self.data_dir.join(name), bytes)?;
+        self.folder.put(name, bytes)?;
         self.parts.push(name);
         Ok(())
     }
@@ -312,18 +286,18 @@ impl Visit for Writing<'_> {
 fn write(
     from: impl io::Read,
     opener: &ArchiveOpener,
-    data_dir: &Path,
+    mut folder: NewFolder,
     (found, promotion): (&Contents, Option<&Promotion>),
     master: MasterKey,
     (driver, wish): (Driver, RestoreAs),
 ) -> Result<Restored, ArchiveError> {
-    let import = Import::begin(&data_dir.join(DATA_FILE))?;
-    let mut writing = Writing { data_dir, import, parts: Vec::new() };
+    let import = Import::begin(&folder.data_file()?)?;
+    let mut writing = Writing { folder, import, parts: Vec::new() };
     let again = walk(from, opener, &mut writing)?;
     if again != *found {
         return Err(ArchiveError::damaged("it was changed meanwhile"));
     }
-    let Writing { import, parts, .. } = writing;
+    let Writing { folder, import, parts } = writing;
     let settings = Settings::of_nobody(vec![found.about.mqtt_address.clone()]);
     let context = crate::context::Context::new(driver, settings, master);
     let (mut incarnation, mut succession) = (Incarnation::ZERO, None);
@@ -341,7 +315,7 @@ fn write(
         audit::note(&mut op, AuditAction::ServerRestored, AuditTarget::Server, detail)?;
         Ok::<_, OpenError>(())
     })?;
-    sync_folder(data_dir)?;
+    folder.end()?;
     Ok(Restored { about: found.about.clone(), rows: found.rows, incarnation, parts, succession })
 }
 
@@ -351,26 +325,4 @@ fn detail(about: &About, now: Timestamp, incarnation: Incarnation) -> String {
         "{}: what the server was told in between is lost but for what its agents still hold; incarnation {incarnation}",
         incarnation::span(Timestamp(about.made_at_ms), now)
     )
-}
-
-/// Writes a file for its owner alone, on disk when this returns; its folder is made.
-pub(crate) fn put_file(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
-    let written = || {
-        if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    written().map_err(failed_at(path))
-}
-
-pub(crate) fn sync_folder(data_dir: &Path) -> Result<(), ArchiveError> {
-    let folders: [PathBuf; 2] = [data_dir.to_owned(), data_dir.join(AUTHORITY_FOLDER)];
-    for folder in folders.iter().filter(|folder| folder.exists()) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed_at(folder))?;
-    }
-    Ok(())
 }

@@ -270,6 +270,58 @@ async fn a_restore_that_was_torn_does_not_serve_and_the_next_one_begins_anew() {
     assert_eq!(fs::read(full.join("master.key")).unwrap(), b"mine");
 }
 
+/// Whoever makes a server in a folder has it alone: another one there would take what the first makes for what is torn.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_restores_into_one_folder_make_one_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, opener) = quick(folder.path()).await;
+    let archive = folder.path().join("archive.age");
+    fs::write(&archive, &bytes).unwrap();
+    for nth in 0..4 {
+        let to = folder.path().join(format!("new-{nth}"));
+        let ended: Vec<_> = std::thread::scope(|scope| {
+            let begin = || scope.spawn(|| restore(&archive, &opener, &to, driver()));
+            [begin(), begin(), begin()].into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let is_late = |why: &ArchiveError| matches!(why, ArchiveError::Busy(_) | ArchiveError::NotEmpty(_));
+        let late = ended.iter().filter(|ended| ended.as_ref().is_err_and(is_late)).count();
+        assert_eq!((late, ended.iter().filter(|ended| ended.is_ok()).count()), (2, 1), "{ended:?}");
+        let fleet = open(&to).unwrap();
+        assert_eq!(fleet.read().unwrap().hosts().unwrap().len(), 40);
+        fleet.shutdown().await;
+        assert!(!to.join("restore-lock").exists() && !to.join(RESTORE_FILE).exists());
+    }
+}
+
+/// What fails takes along what it has made, and nothing else: a server may have been started there meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_fails_removes_only_what_it_has_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, opener) = quick(folder.path()).await;
+    let (archive, to) = (folder.path().join("archive.age"), folder.path().join("new"));
+    fs::write(&archive, &bytes).unwrap();
+    let mut first = NewFolder::begin(&to, "words", is_free).unwrap();
+    let refused = restore(&archive, &opener, &to, driver()).unwrap_err();
+    assert!(matches!(refused, ArchiveError::Busy(_)), "{refused}");
+    first.put("tls/ca.pem", b"its own").unwrap();
+    // What somebody else puts there.
+    fs::write(to.join("master.key"), "another's").unwrap();
+    fs::write(to.join("tls/next.pem"), "another's").unwrap();
+    assert!(first.put("master.key", b"its own").is_err());
+    drop(first);
+    let is_there = |name: &str| to.join(name).exists();
+    assert_eq!(fs::read(to.join("master.key")).unwrap(), b"another's");
+    assert!(is_there("tls/next.pem") && !is_there("tls/ca.pem") && !is_there(RESTORE_FILE));
+    assert!(matches!(restore(&archive, &opener, &to, driver()), Err(ArchiveError::NotEmpty(_))));
+    assert!(is_there("master.key"));
+    // One that can't be used is as it was: not there.
+    let exposed = folder.path().join("exposed");
+    fs::create_dir(&exposed).unwrap();
+    fs::set_permissions(&exposed, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(restore(&archive, &opener, &exposed.join("new"), driver()).is_err());
+    assert!(!exposed.join("new").exists());
+}
+
 /// What can be brought again holds up no archive: it is told in the archive, and where archives are shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_archive_goes_without_is_told() {

@@ -3,14 +3,13 @@
 use super::fill::{fill, survey};
 use super::readable::tell;
 use super::rebuild::rebuild;
-use crate::archive::{ARCHIVE_PARTS, ArchiveError, clear, is_free, put_file, sync_folder};
+use crate::archive::{ARCHIVE_PARTS, ArchiveError, NewFolder, is_free};
 use crate::audit;
 use crate::context::Context;
 use crate::damage::Damage;
-use crate::data_folder::make_data_folder;
 use crate::incarnation;
 use crate::op::Op;
-use crate::pieces::{DATA_FILE, KEY_FILE, Pieces, RESTORE_FILE, leave, remove};
+use crate::pieces::{KEY_FILE, Pieces};
 use crate::record::{AuditAction, AuditTarget, Succession};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
@@ -91,16 +90,9 @@ pub fn salvage(from: &Pieces, data_dir: &Path, driver: Driver) -> Result<Salvage
     if survey(&pages).rows() == 0 {
         return Err(SalvageError::Nothing(file));
     }
-    make_data_folder(data_dir)?;
-    let mark = data_dir.join(RESTORE_FILE);
-    // From here on until all is there, what is in the folder does not serve.
-    leave(&mark, "A server is being salvaged into this folder. When that did not end: salvage it again.\n")?;
-    clear(data_dir)?;
-    let written = write(&pages, &file, data_dir, &parts, master, driver);
-    if written.is_ok() || clear(data_dir).is_ok() {
-        remove(&mark)?;
-    }
-    written
+    let words = "A server is being salvaged into this folder. When that did not end: salvage it again.\n";
+    let folder = NewFolder::begin(data_dir, words, is_free)?;
+    write(&pages, &file, folder, &parts, master, driver)
 }
 
 /// Whether a path, which need not be there, leads into a folder, by whatever way it is written.
@@ -130,15 +122,15 @@ fn parts(from: &Pieces) -> Result<Vec<Part>, OpenError> {
 fn write(
     pages: &PageFile,
     file: &Path,
-    data_dir: &Path,
+    mut folder: NewFolder,
     parts: &[Part],
     master: MasterKey,
     driver: Driver,
 ) -> Result<Salvaged, SalvageError> {
-    let made = data_dir.join(DATA_FILE);
+    let made = folder.data_file()?;
     let mut import = Import::begin(&made)?;
     let (mut damage, known) = fill(pages, &survey(pages), &mut import)?;
-    put_file(&data_dir.join(KEY_FILE), &master.text())?;
+    folder.put(KEY_FILE, &master.text())?;
     let context = Context::new(driver, Settings::of_nobody(Vec::new()), master);
     let (mut incarnation, mut succession) = (Incarnation::ZERO, None);
     import.end(|tx| {
@@ -154,12 +146,12 @@ fn write(
     })?;
     let mut written = vec![KEY_FILE];
     for (name, bytes) in parts {
-        put_file(&data_dir.join(name), bytes)?;
+        folder.put(name, bytes)?;
         written.push(name);
     }
-    sync_folder(data_dir)?;
     // What a start would look through, before anybody relies on it.
     let rows = check(&made, |_| Ok(()))?;
+    folder.end()?;
     Ok(Salvaged { damage, rows, incarnation, parts: written, succession })
 }
 
