@@ -125,7 +125,9 @@ fn in_words(to: &Path, salvaged: &Salvaged) -> String {
         text.push_str(&format!("{} pages had one wrong bit, and were put right\n", damage.mended_pages));
     }
     if damage.is_earlier {
-        text.push_str("the last change can't be read as a whole: all of it is as of the one before\n");
+        text.push_str("the last change can't be read as a whole, or can't be told from the one before: all of it is as of the one before, or may \
+             be. What was removed or revoked with the last change is back then\n",
+        );
     }
     if damage.left_out > 0 {
         text.push_str(&format!(

@@ -39,7 +39,8 @@ pub struct Damage {
     pub remade_hosts: Vec<String>,
     /// Pages that were put right, for one bit of them was another one.
     pub mended_pages: u64,
-    /// All of it is of an earlier commit than the last one, which can't be read as a whole.
+    /// All of it is of an earlier commit than the last one, which can't be read as a whole, or may be: the head of the file does
+    /// not tell any more which was the last.
     pub is_earlier: bool,
     /// Rows that were left out, for what they belong to is missing.
     pub left_out: u64,

@@ -7,6 +7,7 @@
 
 use super::open::{Begins, in_use_or};
 use super::opened_file::OpenedFile;
+use super::pages::{HEAD_BYTES, name_the_other, other_is_newer};
 use super::shadow::{FilePage, PAGE_BYTES, ShadowFile};
 use super::{ReadView, Tx, file_format, guard, read_every_row};
 use crate::refused::{OpenError, StoreError};
@@ -35,8 +36,34 @@ pub(crate) fn check(
     file: &Path,
     look: impl FnOnce(&mut Tx<'_>) -> Result<(), OpenError>,
 ) -> Result<u64, OpenError> {
+    let takes_other = other_commit_is_last(file);
     let backend = Untouched::open(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
+    if takes_other {
+        backend.name_the_other_commit().map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
+    }
     guarded(file, backend, look)
+}
+
+/// Whether the head of a file that nobody has open names one commit, and has a newer one beside it of which every page is what was
+/// written. redb would go on from the one that is named, as after an end in the middle of a commit that nobody was told of; but so
+/// does a file look in which the flag was altered, and then what was acknowledged would be lost. Reads all of the file where it has
+/// a newer one, else only its head.
+pub(super) fn other_commit_is_last(file: &Path) -> bool {
+    let has_newer = File::open(file).ok().is_some_and(|opened| {
+        let mut head = [0; HEAD_BYTES];
+        opened.read_exact_at(&mut head, 0).is_ok() && other_is_newer(&head)
+    });
+    if !has_newer {
+        return false;
+    }
+    let Ok(backend) = Untouched::open(file) else { return false };
+    if backend.name_the_other_commit().is_err() {
+        return false;
+    }
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder.set_check_integrity_on_open(true);
+    matches!(guard::redb(|| builder.create_with_backend(backend).map(drop)), Ok(Ok(())))
 }
 
 /// Whether another process has a file open to be written.
@@ -196,6 +223,14 @@ impl Untouched {
         let bytes = opened.metadata()?.len();
         let file = FileBackend::new(opened).map_err(io::Error::other)?;
         Ok(Self { below: Below::AtRest(file), over: Mutex::new(Overlay::of(bytes)) })
+    }
+
+    /// As if the head named the other of its two commits.
+    fn name_the_other_commit(&self) -> io::Result<()> {
+        let mut head = [0; HEAD_BYTES];
+        self.read(0, &mut head)?;
+        name_the_other(&mut head);
+        self.write(0, &head)
     }
 
     fn unlocked(file: File) -> io::Result<Self> {

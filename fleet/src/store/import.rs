@@ -1,6 +1,6 @@
 //! A data file that is filled with rows from elsewhere, before anybody opens it.
 
-use super::open::{Begins, builder, open_file, private_file};
+use super::open::{Begins, OpensAs, builder, open_file, private_file};
 use super::opened_file::OpenedFile;
 use super::shadow::Shadow;
 use super::{Tx, file_format, guard};
@@ -29,7 +29,7 @@ impl Import {
     /// Makes the file.
     pub(crate) fn begin(file: &Path) -> Result<Self, OpenError> {
         let place = OpenedFile::new(file);
-        let database = open_file(&place, Begins::New, &Arc::new(Shadow::default()))?;
+        let database = open_file(&place, Begins::New, OpensAs::Named, &Arc::new(Shadow::default()))?;
         Ok(Self { file: file.to_owned(), database, batch: None, bytes: 0 })
     }
 

@@ -45,7 +45,7 @@ pub(crate) use writer::{Committed, Reader};
 
 use crate::refused::{OpenError, Refused, StoreError};
 use base::{Base, Ways};
-use open::{builder, open_file};
+use open::{OpensAs, builder, open_file};
 use opened_file::OpenedFile;
 use redb::Database;
 use shadow::Shadow;
@@ -77,11 +77,21 @@ impl Store {
         let ways = {
             let (first, again, shadow) = (place.clone(), place.clone(), shadow.clone());
             Ways {
-                reopen: Box::new(move || open_file(&first, Begins::Kept, &shadow)),
+                reopen: Box::new(move || open_file(&first, Begins::Kept, OpensAs::Named, &shadow)),
                 reopen_to_read: Box::new(move || check::open_to_read(&again)),
             }
         };
-        let database = open_file(&place, begins, &shadow)?;
+        let opens_as = match begins {
+            Begins::Kept if check::other_commit_is_last(file) => {
+                tracing::warn!(
+                    "the head of the data file names the change before the last one: the last one is whole, and is taken. An end \
+                     in the middle of a change does that, and so does a disk that alters bytes"
+                );
+                OpensAs::Other
+            }
+            _ => OpensAs::Named,
+        };
+        let database = open_file(&place, begins, opens_as, &shadow)?;
         // Also what is not a call of its own, such as the end of a transaction.
         let started = guard::redb(|| Self::start(database, begins, ways, Some(place), committed, at_start));
         let started = started.map_err(OpenError::from).and_then(|started| started);

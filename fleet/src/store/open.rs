@@ -26,9 +26,19 @@ pub(super) fn builder() -> redb::Builder {
     builder
 }
 
+/// Which of the two commits of a file it is opened as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpensAs {
+    /// The one that its head names.
+    Named,
+    /// The other one, which is the last: see [`super::check::other_commit_is_last`].
+    Other,
+}
+
 pub(super) fn open_file(
     place: &OpenedFile,
     begins: Begins,
+    opens_as: OpensAs,
     shadow: &Arc<Shadow>,
 ) -> Result<Database, OpenError> {
     let file = place.file.as_path();
@@ -40,6 +50,10 @@ pub(super) fn open_file(
     place.open(&opened)?;
     let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
     let backend = LiveFile::new(backend, shadow.clone());
+    let backend = match opens_as {
+        OpensAs::Named => backend,
+        OpensAs::Other => backend.of_the_other_commit(),
+    };
     guard::redb(|| builder().create_with_backend(backend))
         .map_err(|error| OpenError::from(error).at(file))?
         .map_err(|error| in_use_or(file, error))

@@ -3,6 +3,7 @@
 //! [`LiveFile`] is what redb writes to. While somebody looks through the file, it keeps what a page held before it is
 //! written over; who looks reads that, and so sees the file at rest.
 
+use super::pages::name_the_other;
 use redb::{BackendError, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -114,11 +115,19 @@ impl Drop for ShadowFile {
 pub(super) struct LiveFile {
     file: FileBackend,
     shadow: Arc<Shadow>,
+    /// redb is shown the head as if it named the other commit, until it writes the head itself.
+    names_the_other: AtomicBool,
 }
 
 impl LiveFile {
     pub(super) const fn new(file: FileBackend, shadow: Arc<Shadow>) -> Self {
-        Self { file, shadow }
+        Self { file, shadow, names_the_other: AtomicBool::new(false) }
+    }
+
+    /// The last commit is the one that the head does not name.
+    pub(super) fn of_the_other_commit(self) -> Self {
+        self.names_the_other.store(true, Ordering::SeqCst);
+        self
     }
 
     fn keep(&self, kept: &mut Before, offset: u64, len: usize) -> io::Result<()> {
@@ -147,7 +156,14 @@ impl StorageBackend for LiveFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
+        self.file.read(offset, out)?;
+        if offset == 0
+            && self.names_the_other.load(Ordering::SeqCst)
+            && let Some(head) = out.first_chunk_mut()
+        {
+            name_the_other(head);
+        }
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -172,7 +188,11 @@ impl StorageBackend for LiveFile {
                 kept.is_lost = true;
             }
         }
-        self.file.write(offset, data)
+        self.file.write(offset, data)?;
+        if offset == 0 {
+            self.names_the_other.store(false, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     fn close(&self) -> io::Result<()> {

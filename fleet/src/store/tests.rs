@@ -585,6 +585,44 @@ fn a_changed_bit_is_found_in_a_file_in_use_as_in_one_at_rest() {
     assert!(found > 20, "{found}");
 }
 
+/// The files of a server that was killed, as they are when the head names the change before the last one: the flag was altered, or
+/// it was killed before it had turned it.
+#[test]
+fn the_last_change_counts_also_where_the_head_names_the_one_before() {
+    let bench = on_disk();
+    let (runtime, folder) = (runtime(), bench.folder.as_ref().unwrap());
+    for line in 0..5 {
+        runtime.block_on(put(&bench.store, job(1), line)).unwrap();
+    }
+    let mut bytes = std::fs::read(folder.path().join("data.redb")).unwrap();
+    bytes[9] ^= 1;
+    let copy = folder.path().join("copy.redb");
+    let rows = |file: &Path| {
+        let store = Store::open(file, Begins::Kept, listener().1, |_| Ok(())).unwrap();
+        let rows = store.read().unwrap().rows(&LOGS, &Span::ALL).unwrap().len();
+        // Whoever reads nothing but this goes on from it.
+        runtime.block_on(put(&store, job(2), 7)).unwrap();
+        store.close();
+        rows
+    };
+    std::fs::write(&copy, &bytes).unwrap();
+    // And the format.
+    assert_eq!(check(&copy, |_| Ok(())).unwrap(), 6);
+    assert!(std::fs::read(&copy).unwrap() == bytes, "a check changes nothing");
+    assert_eq!(rows(&copy), 5);
+    assert_eq!(check(&copy, |_| Ok(())).unwrap(), 7);
+    assert_eq!(rows(&copy), 6);
+    // A change that did not get whole onto the disk was told to nobody, and is no damage.
+    let slot = 64 + 128 * usize::from(bytes[9] & 1 == 0);
+    let root = u64::from_le_bytes(*bytes[slot + 8..].first_chunk().unwrap());
+    let begin = 4096 * (1 + ((root & 0xf_ffff) << (root >> 59)) as usize);
+    bytes[begin..begin + 4096].fill(0);
+    std::fs::write(&copy, &bytes).unwrap();
+    assert_eq!(check(&copy, |_| Ok(())).unwrap(), 5);
+    assert_eq!(rows(&copy), 4);
+    assert_eq!(check(&copy, |_| Ok(())).unwrap(), 6);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]

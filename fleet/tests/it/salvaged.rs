@@ -142,6 +142,35 @@ async fn a_file_without_damage_is_salvaged_row_by_row() {
     fleet.shutdown().await;
 }
 
+/// Whatever was removed with the last change is back when that is lost: it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_change_that_is_lost_is_told_and_one_that_can_be_read_is_taken() {
+    let original = Original::make().await;
+    // As a server leaves it that is killed right after it has acknowledged a change.
+    let world = World::new();
+    let data = original.folder.path().join("data");
+    let fleet = Fleet::open(data.as_path(), settings(), world.driver()).unwrap();
+    let removed = fleet.read().unwrap().host_by_name("more-3").unwrap().unwrap().id;
+    fleet.delete_host(removed, by()).await.unwrap();
+    let killed = fs::read(data.join(DATA_FILE)).unwrap();
+    fleet.shutdown().await;
+    let named = usize::from(killed[9] & 1);
+    let salvaged = |name: &str, damage: &dyn Fn(&mut Vec<u8>)| {
+        let from = original.damaged(name, |file| {
+            file.clone_from(&killed);
+            damage(file);
+        });
+        let to = original.folder.path().join(format!("{name}-salvaged"));
+        let salvaged = original.salvage(&from, &to).unwrap();
+        let is_back = rows(&to.join(DATA_FILE)).contains_key(&("hosts".to_owned(), removed.0.to_vec()));
+        (salvaged.damage.is_whole(), salvaged.damage.is_earlier, is_back)
+    };
+    assert_eq!(salvaged("killed", &|_| {}), (true, false, false));
+    assert_eq!(salvaged("turned", &|file| file[9] ^= 1), (true, false, false));
+    let lost = salvaged("lost", &|file| file[64 + 128 * named..192 + 128 * named].fill(0xa7));
+    assert_eq!(lost, (false, true, true));
+}
+
 /// Whether a page lists tables.
 fn lists_tables(page: &[u8]) -> bool {
     ["sign_in_tries", "enroll_tokens", "place_hosts", "audit_hosts"]

@@ -41,7 +41,8 @@ pub(crate) fn unreadable(damage: &Damage) -> String {
         _ => format!(" May be older than the rest or altered: {}.", unsure.join(", ")),
     };
     if tables.is_empty() && damage.is_earlier {
-        return "The last change can't be read; all of before it can.".to_owned();
+        return "The last change can't be read, or can't be told from the one before; all of before it can."
+            .to_owned();
     }
     if tables.is_empty() {
         return format!("All of it can still be read.{unsure}");
@@ -64,6 +65,9 @@ pub(crate) fn unreadable(damage: &Damage) -> String {
         }
     }
     text.push('.');
+    if damage.is_earlier {
+        text.push_str(" All of it may be as of the change before the last one.");
+    }
     text + &unsure
 }
 
@@ -96,7 +100,13 @@ mod tests {
             "Can't be read: 3 rows of jobs. May be older than the rest or altered: 10 rows of hosts."
         );
         let earlier = Damage { is_earlier: true, ..damage(vec![table("jobs", Some(0))], 0) };
-        assert_eq!(unreadable(&earlier), "The last change can't be read; all of before it can.");
+        assert_eq!(
+            unreadable(&earlier),
+            "The last change can't be read, or can't be told from the one before; all of before it can."
+        );
+        let earlier = Damage { is_earlier: true, ..damage(vec![table("jobs", Some(3))], 0) };
+        let said = "Can't be read: 3 rows of jobs. All of it may be as of the change before the last one.";
+        assert_eq!(unreadable(&earlier), said);
         let torn = damage(vec![table("jobs", Some(12)), table("logs", Some(1)), table("hosts", None)], 2);
         assert_eq!(
             unreadable(&torn),

@@ -35,4 +35,5 @@ mod page;
 mod tests;
 mod tree;
 
+pub(super) use head::{HEAD_BYTES, name_the_other, other_is_newer};
 pub(crate) use tree::{Gap, PageFile, Survey, TableAt, Tables};

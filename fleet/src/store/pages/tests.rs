@@ -107,10 +107,38 @@ fn one_bit_anywhere_that_was_turned_over_loses_nothing() {
         fs::write(&torn, &altered).unwrap();
         let (survey, found, pages) = read(&torn);
         assert!(survey.is_whole(), "byte {at}");
-        assert!(found == rows || survey.is_earlier, "byte {at}");
+        assert!(found == rows && !survey.is_earlier, "byte {at}");
         mended += pages;
     }
     assert!(mended > 20, "{mended} pages were put right");
+}
+
+/// What the last commit has removed must not come back without a word.
+#[test]
+fn a_last_commit_that_is_lost_is_told_wherever_the_head_was_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, torn) = (folder.path().join("whole.redb"), folder.path().join("torn.redb"));
+    let rows = make(&whole);
+    let bytes = fs::read(&whole).unwrap();
+    let damaged = |damage: &dyn Fn(&mut Vec<u8>)| {
+        let mut altered = bytes.clone();
+        damage(&mut altered);
+        fs::write(&torn, &altered).unwrap();
+        let (survey, found, _) = read(&torn);
+        (survey.is_whole(), survey.is_earlier, found == rows)
+    };
+    let named = usize::from(bytes[9] & 1);
+    let noise = |from: usize, to: usize| move |bytes: &mut Vec<u8>| bytes[from..to].fill(0xa7);
+    let slot = |slot: usize| noise(64 + slot * 128, 64 + (slot + 1) * 128);
+    assert_eq!(damaged(&|_| {}), (true, false, true));
+    let (is_whole, is_earlier, _) = damaged(&slot(named));
+    assert!(is_whole && is_earlier, "the last one is lost");
+    assert_eq!(damaged(&slot(1 - named)), (true, false, true), "the one before it is");
+    assert_eq!(damaged(&|bytes| bytes[9] ^= 1), (true, false, true), "another one is named");
+    for (from, to) in [(0, 192), (0, 64)] {
+        let (is_whole, is_earlier, is_all) = damaged(&noise(from, to));
+        assert!(is_whole && (is_all || is_earlier), "{from}..{to}");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub(crate) struct Survey {
     pub(crate) tables: BTreeMap<String, (TableAt, Walked)>,
     /// The list of tables itself has gaps.
     pub(crate) list_is_torn: bool,
-    /// It is an earlier commit than the last one: all of that, or only these tables.
+    /// It is an earlier commit than the last one, or may be: all of that, or only these tables.
     pub(crate) is_earlier: bool,
     pub(crate) earlier_tables: Vec<String>,
     /// These tables were found without the list, by their pages.
@@ -127,8 +127,8 @@ impl PageFile {
     /// Looks through all tables, and says where what can be read of each is best read.
     pub(crate) fn survey(&self, tables: Tables) -> Survey {
         let mut commits = Vec::new();
-        for (nth, commit) in self.commits.iter().enumerate() {
-            let mut survey = Survey { is_earlier: nth > 0, ..self.survey_of(commit.root) };
+        for commit in &self.commits {
+            let mut survey = Survey { is_earlier: commit.may_be_earlier, ..self.survey_of(commit.root) };
             if survey.list_is_torn {
                 carve::complete(self, commit, tables, &mut survey);
             }
