@@ -40,7 +40,8 @@ pub enum Command {
         command: Standby,
     },
     /// Make a standby the server, of the newest archive that it has. Exit status: 0 it is the server, 3 the server that it
-    /// follows is still there (it answers, hangs, or something else answers) and nothing was done, 1 it failed, 2 wrong usage
+    /// follows is still there, or may be (it answers, hangs, something else answers, or it can't be reached from here) and nothing was
+    /// done, 1 it failed, 2 wrong usage
     Promote(Promote),
     /// Make a data folder of what can be read of a damaged one, which stays as it is. Exit status: 0 all was read, 1
     /// something is missing, 2 nothing was made
@@ -309,8 +310,9 @@ pub struct Promote {
     /// The data folder of the standby, which may run: it ends then
     #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
     pub data_dir: PathBuf,
-    /// Also when the server that it follows still answers: there are two then, agents go over to this one as soon as they
-    /// reach it, and what the other one is told until it stands still is lost
+    /// Also when the server that it follows still answers, or can't be reached from here: you know that it is gone. Where it is
+    /// not there are two then, agents go over to this one as soon as they reach it, and what the other one is told until it
+    /// stands still is lost
     #[arg(long)]
     pub force: bool,
     /// The newest archive is older than a year by this machine's clock, and the clock is right

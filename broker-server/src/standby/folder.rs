@@ -131,7 +131,7 @@ impl StandbyFolder {
 
     /// Which server's archives are here, as a digest; `None` = none came yet.
     pub(super) fn server(&self) -> anyhow::Result<Option<String>> {
-        let path = self.path.join("server");
+        let path = self.server_path();
         match fs::read_to_string(&path) {
             Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
             read => read.map(|text| Some(text.trim().to_owned())).with_context(|| path.display().to_string()),
@@ -140,7 +140,12 @@ impl StandbyFolder {
 
     /// Writes that down: archives of another one are not kept.
     pub(super) fn put_server(&self, digest: &str) -> anyhow::Result<()> {
-        write(&self.path.join("server"), digest.as_bytes())
+        write(&self.server_path(), digest.as_bytes())
+    }
+
+    /// Where that stands.
+    pub(super) fn server_path(&self) -> PathBuf {
+        self.path.join("server")
     }
 
     /// Removes what came and was not kept.

@@ -18,8 +18,10 @@ use crate::{
 use anyhow::Context;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use data_encoding::HEXLOWER;
 use fleet::{
-    ArchiveOpener, DATA_FILE, Driver, OpenError, Pieces, Promotion, RestoreAs, Restored, Stand, promote,
+    ArchiveError, ArchiveOpener, DATA_FILE, Driver, OpenError, Pieces, Promotion, RestoreAs, Restored, Stand,
+    promote,
     record::{Predecessor, Secret},
 };
 use schema::Timestamp;
@@ -42,18 +44,22 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 /// What came of it.
 #[derive(Debug, Serialize)]
 struct Told {
-    /// `done`; `already`: it was done before; `answers`, `hangs` or `other_answers`: something is still where the server was, and
-    /// nothing was done.
+    /// `done`; `already`: it was done before; `answers`, `hangs` or `other_answers`: something is still where the server was;
+    /// `unreachable`: that can't be told from here. With these four nothing was done.
     state: &'static str,
     /// With `other_answers`: what it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<String>,
+    /// What was found where the server was; null: nobody looked.
+    found: Option<String>,
     /// The server that was followed.
     follows: String,
     /// What this server is now.
     incarnation: Option<u64>,
     /// The archive that it was made of.
     archive: Option<String>,
+    /// Newer ones that could not be used.
+    skipped: Vec<Skipped>,
     /// The instant whose state that holds.
     as_of: Option<String>,
     /// What agents dial.
@@ -62,6 +68,13 @@ struct Told {
     address_known: Option<bool>,
     /// Whether the archive has settings for `serve --config`.
     settings: bool,
+}
+
+/// An archive that could not be used.
+#[derive(Debug, Serialize)]
+struct Skipped {
+    archive: String,
+    why: String,
 }
 
 /// Promotes, and says what is to be done next.
@@ -90,6 +103,8 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     let nothing = |state| Told {
         state,
         answer: None,
+        found: None,
+        skipped: Vec::new(),
         follows: following.url.clone(),
         incarnation: None,
         archive: None,
@@ -103,12 +118,19 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         folder.remove_token();
         return Ok(nothing("already"));
     }
+    let mut found = None;
     if !options.force {
-        match there(&following, ANSWER_WITHIN).await? {
-            There::Nobody => {}
-            There::Server => return Ok(nothing("answers")),
-            There::Hangs => return Ok(nothing("hangs")),
-            There::Other(answer) => return Ok(Told { answer: Some(answer), ..nothing("other_answers") }),
+        let (state, seen) = match there(&following, ANSWER_WITHIN).await? {
+            There::Nobody(seen) => (None, seen),
+            There::Server => (Some("answers"), "a Holdfast server".to_owned()),
+            There::Hangs(seen) => (Some("hangs"), seen),
+            There::Unreachable(why) => (Some("unreachable"), why),
+            There::Other(seen) => (Some("other_answers"), seen),
+        };
+        found = Some(seen);
+        if let Some(state) = state {
+            let answer = found.clone().filter(|_| state == "other_answers");
+            return Ok(Told { answer, found, ..nothing(state) });
         }
     }
     if folder.archives().list()?.is_empty() {
@@ -122,15 +144,17 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     let (identity, recipient) = folder.identity()?;
     let Following { url, trust, plain, addresses } = following.clone();
     let predecessor = Predecessor { url, authority: trust.authority, plain };
-    let promotion = Promotion { predecessor, recipient };
+    let promotion = Promotion { predecessor, recipient, server: server_of(folder)? };
     let (of, to) = (folder.clone(), data_dir.clone());
     let wish = RestoreAs { is_long_ago: options.long_ago, ..RestoreAs::default() };
     let made =
         tokio::task::spawn_blocking(move || newest_good(&of, &identity, (&to, wish), &promotion)).await?;
-    let (archive, restored) = made?;
+    let Made { archive, restored, skipped } = made?;
     folder.remove_token();
     let about = &restored.about;
     Ok(Told {
+        found,
+        skipped,
         incarnation: Some(restored.incarnation.0),
         archive: Some(archive),
         as_of: Some(web::rfc3339(Timestamp(about.made_at_ms))),
@@ -149,33 +173,59 @@ fn is_promoted(data_dir: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// What is where the server that is followed was.
+/// Which server's archives are here, as it is known; `None` = that was not written down.
+fn server_of(folder: &StandbyFolder) -> anyhow::Result<Option<[u8; 32]>> {
+    let Some(text) = folder.server()? else { return Ok(None) };
+    let digest = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    let none = || {
+        format!(
+            "{} does not say which server this standby has followed: it is damaged. Restore one of its archives instead \
+             (holdfast-server restore), which says what that is of",
+            folder.server_path().display()
+        )
+    };
+    digest.map(Some).with_context(none)
+}
+
+/// What is where the server that is followed was, and how that shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum There {
-    /// Nobody, a proxy that finds it gone, or a standby.
-    Nobody,
+    /// Nobody, for certain: its machine refuses the connection, a proxy finds it gone, or the address leads to a standby.
+    Nobody(String),
     /// A Holdfast server.
     Server,
-    /// Something takes the connection, and says nothing: it may be too busy, or be stopped in the middle.
-    Hangs,
+    /// Something takes the connection, or a proxy before it does, and says nothing: it may be too busy, or be stopped in the
+    /// middle.
+    Hangs(String),
     /// Something else, which may stand before the server or be it: what it answers.
     Other(String),
+    /// It can't be told: nothing came of it, which may be for the network of this very machine.
+    Unreachable(String),
 }
 
 /// Looks who is where the server was.
 async fn there(following: &Following, within: Duration) -> anyhow::Result<There> {
     let client = Client::new(&following.url, following.trust.authority.as_deref(), following.plain)?;
     let request = Request::get("/healthz").body(Body::empty())?;
+    let silent = || {
+        There::Hangs(format!("it takes the connection, and answers nothing within {} s", within.as_secs()))
+    };
     Ok(match client.ask(request, within).await {
         Ok(answer) => match answer.status() {
-            // So does a proxy in front of a server that is gone.
-            StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => There::Nobody,
+            // A proxy that finds the server gone: it is refused, or its connection ends.
+            status @ StatusCode::BAD_GATEWAY => {
+                There::Nobody(format!("a proxy that finds it gone (HTTP {status})"))
+            }
+            // And one that waits for it in vain, as for a server that hangs.
+            status @ StatusCode::GATEWAY_TIMEOUT => {
+                There::Hangs(format!("a proxy that waits for it in vain (HTTP {status})"))
+            }
             StatusCode::OK => {
                 let body = axum::body::to_bytes(Body::new(answer.into_body()), MOST_ANSWER_BYTES);
                 match tokio::time::timeout(within, body).await {
-                    Err(_) => There::Hangs,
+                    Err(_) => silent(),
                     Ok(body) => match body.ok().and_then(|body| who(&body)) {
-                        Some(is_standby) if is_standby => There::Nobody,
+                        Some(is_standby) if is_standby => There::Nobody("a standby".to_owned()),
                         Some(_) => There::Server,
                         None => There::Other("a page that is not a Holdfast server's".to_owned()),
                     },
@@ -183,12 +233,16 @@ async fn there(following: &Following, within: Duration) -> anyhow::Result<There>
             }
             status => There::Other(format!("HTTP {status}")),
         },
-        Err(NoAnswer::Silent) => There::Hangs,
+        Err(NoAnswer::Silent) => silent(),
         // One whose certificate was replaced, or that speaks TLS only now, may be the server.
         Err(why @ (NoAnswer::NotTrusted(_) | NoAnswer::NotHttp | NoAnswer::NotTls)) => {
             There::Other(why.to_string())
         }
-        Err(NoAnswer::Unreachable(_) | NoAnswer::TooLate) => There::Nobody,
+        Err(NoAnswer::Unreachable(why)) if why.kind() == std::io::ErrorKind::ConnectionRefused => {
+            There::Nobody(format!("its machine refuses the connection ({why})"))
+        }
+        // A name that is not known, no way there, a connection that breaks: this machine may be the one that is cut off.
+        Err(why @ (NoAnswer::Unreachable(_) | NoAnswer::TooLate)) => There::Unreachable(why.to_string()),
     })
 }
 
@@ -228,42 +282,62 @@ async fn take_over(data_dir: &Path, folder: &StandbyFolder, within: Duration) ->
     })
 }
 
-/// Makes the server of the newest archive that is good; which that is.
+/// A server that was made of an archive.
+struct Made {
+    archive: String,
+    restored: Restored,
+    /// Newer ones that could not be used, the newest first.
+    skipped: Vec<Skipped>,
+}
+
+/// Whether it says of the archive alone that it can't be used, so that another one may be.
+fn is_of_archive(why: &ArchiveError, archive: &Path) -> bool {
+    match why {
+        ArchiveError::Damaged(_)
+        | ArchiveError::NotAnArchive
+        | ArchiveError::WrongKey
+        | ArchiveError::WantsPassphrase
+        | ArchiveError::OtherServer
+        | ArchiveError::Read(_) => true,
+        ArchiveError::File { path, .. } => path == archive,
+        _ => false,
+    }
+}
+
+/// Makes the server of the newest archive that is good, and says which that is.
 fn newest_good(
     folder: &StandbyFolder,
     identity: &Secret,
     (data_dir, wish): (&Path, RestoreAs),
     promotion: &Promotion,
-) -> anyhow::Result<(String, Restored)> {
+) -> anyhow::Result<Made> {
     let archives = folder.archives();
     let opener = ArchiveOpener::Identities(identity.clone());
     let _ = std::fs::remove_file(control::socket_path(data_dir));
-    let mut last = None;
+    let mut skipped = Vec::new();
     for kept in archives.list()? {
         let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-        match promote(&archives.path.join(&kept.name), &opener, data_dir, (driver, wish), promotion) {
-            Ok(restored) => return Ok((kept.name, restored)),
-            Err(
-                why @ (fleet::ArchiveError::Damaged(_)
-                | fleet::ArchiveError::NotAnArchive
-                | fleet::ArchiveError::WrongKey),
-            ) => {
+        let path = archives.path.join(&kept.name);
+        match promote(&path, &opener, data_dir, (driver, wish), promotion) {
+            Ok(restored) => return Ok(Made { archive: kept.name, restored, skipped }),
+            Err(why) if is_of_archive(&why, &path) => {
                 tracing::warn!(name = kept.name, %why, "an archive can't be used; the one before it is tried");
-                last = Some(why);
+                skipped.push(Skipped { archive: kept.name, why: why.to_string() });
             }
             Err(why) => return Err(why).with_context(|| kept.name.clone()),
         }
     }
-    match last {
-        Some(why) => Err(why).context("no archive here can be used"),
-        None => anyhow::bail!("the archives of this standby are gone"),
-    }
+    anyhow::ensure!(!skipped.is_empty(), "the archives of this standby are gone");
+    let all: Vec<String> =
+        skipped.iter().map(|Skipped { archive, why }| format!("{archive}: {why}")).collect();
+    anyhow::bail!("no archive here can be used: {}", all.join("; "))
 }
 
 fn in_words(told: &Told, data_dir: &Path) -> String {
     let folder = data_dir.display();
     let config = if told.settings { format!(" --config {folder}/settings.toml") } else { String::new() };
     let serve = format!("    holdfast-server serve{config} --data-dir {folder}\n");
+    let found = told.found.as_deref().unwrap_or_default();
     match told.state {
         "answers" => {
             return format!(
@@ -273,18 +347,24 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
         }
         "hangs" => {
             return format!(
-                "Nothing was done: what is at {} takes the connection, and answers nothing within {} s. A server that is too busy, \
-                 or was stopped in the middle, may go on. End it first (systemctl stop, or kill; its machine, where that hangs). {TWO}",
+                "Nothing was done: what is at {} hangs: {found}. A server that is too busy, or was stopped in the middle, may go on. \
+                 End it first (systemctl stop, or kill; its machine, where that hangs). {TWO}",
                 told.follows,
-                ANSWER_WITHIN.as_secs()
+            );
+        }
+        "unreachable" => {
+            return format!(
+                "Nothing was done: whether the server at {} is gone can't be told from here: {found}. It may be its machine, or a way \
+                 to it, or the name; or this machine is cut off, and the server runs on and serves its agents. Look from another \
+                 place, and at its machine. When you know that it is gone, say so with --force. {TWO}",
+                told.follows,
             );
         }
         "other_answers" => {
             return format!(
                 "Nothing was done: something is at {} that does not answer as a Holdfast server ({}): a proxy or a sign-in before \
                  it, perhaps, or another program. Make sure that the server is stopped, and then say so with --force. {TWO}",
-                told.follows,
-                told.answer.as_deref().unwrap_or_default()
+                told.follows, found
             );
         }
         "already" => return format!("{folder} was promoted before: it is the server. Start it:\n\n{serve}"),
@@ -298,6 +378,13 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
         told.follows,
         where_to_start(told.addresses.iter().map(String::as_str)),
     );
+    match &told.found {
+        Some(found) => text.push_str(&format!("Where the server was: {found}.\n")),
+        None => text.push_str("Nobody has looked what is where the server was (--force).\n"),
+    }
+    for Skipped { archive, why } in &told.skipped {
+        text.push_str(&format!("WARNING: a newer archive could not be used, {archive}: {why}\n"));
+    }
     match told.address_known {
         Some(true) => {}
         Some(false) => text.push_str(
@@ -324,11 +411,12 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        tests::{Answer as Says, Peer, http},
+        tests::{Answer as Says, Of, Peer, http},
         trust::Trust,
     };
     use super::*;
 
+    use std::os::unix::fs::PermissionsExt;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     fn following(url: String) -> Following {
@@ -337,12 +425,15 @@ mod tests {
 
     /// Two servers at once are worse than none for a while.
     #[tokio::test]
-    async fn whatever_answers_where_the_server_was_counts_as_the_server_but_a_proxy_that_finds_it_gone() {
+    async fn nobody_is_where_the_server_was_only_when_its_machine_or_a_proxy_says_so() {
         let other = |what: &str| There::Other(what.to_owned());
         for (says, is_there) in [
             (Says::Bytes(http("200 OK", br#"{"status":"ok"}"#)), There::Server),
             // The address leads here already, as one that moves along does.
-            (Says::Bytes(http("200 OK", br#"{"status":"ok","standby":true}"#)), There::Nobody),
+            (
+                Says::Bytes(http("200 OK", br#"{"status":"ok","standby":true}"#)),
+                There::Nobody("a standby".to_owned()),
+            ),
             (Says::Bytes(http("200 OK", b"{}")), other("a page that is not a Holdfast server's")),
             (Says::Bytes(http("200 OK", &[b'x'; 9_000])), other("a page that is not a Holdfast server's")),
             (
@@ -355,8 +446,14 @@ mod tests {
             (Says::Bytes(http("500 Internal Server Error", b"")), other("HTTP 500 Internal Server Error")),
             (Says::Bytes(http("503 Service Unavailable", b"")), other("HTTP 503 Service Unavailable")),
             (Says::Bytes(b"220 something else\r\n".to_vec()), other("it answers something that is not HTTP")),
-            (Says::Bytes(http("502 Bad Gateway", b"")), There::Nobody),
-            (Says::Bytes(http("504 Gateway Timeout", b"")), There::Nobody),
+            (
+                Says::Bytes(http("502 Bad Gateway", b"")),
+                There::Nobody("a proxy that finds it gone (HTTP 502 Bad Gateway)".to_owned()),
+            ),
+            (
+                Says::Bytes(http("504 Gateway Timeout", b"")),
+                There::Hangs("a proxy that waits for it in vain (HTTP 504 Gateway Timeout)".to_owned()),
+            ),
         ] {
             let said = format!("{says:?}");
             let peer = Peer::start(says).await;
@@ -364,10 +461,18 @@ mod tests {
         }
         let silent = Peer::start(Says::Silence).await;
         let soon = Duration::from_millis(200);
-        assert_eq!(there(&following(silent.url()), soon).await.unwrap(), There::Hangs);
+        assert!(matches!(there(&following(silent.url()), soon).await.unwrap(), There::Hangs(_)));
         let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let gone = following(format!("http://{gone}"));
-        assert_eq!(there(&gone, ANSWER_WITHIN).await.unwrap(), There::Nobody);
+        let refused = there(&gone, ANSWER_WITHIN).await.unwrap();
+        assert!(matches!(&refused, There::Nobody(seen) if seen.contains("refuses")), "{refused:?}");
+        // This machine itself may be cut off: a name that nobody knows, a connection that breaks.
+        let breaks = Peer::start(Says::Bytes(Vec::new())).await;
+        let nowhere = Following { plain: true, ..following("http://holdfast.invalid:8443".to_owned()) };
+        for cut_off in [following(breaks.url()), nowhere] {
+            let found = there(&cut_off, ANSWER_WITHIN).await.unwrap();
+            assert!(matches!(found, There::Unreachable(_)), "{}: {found:?}", cut_off.url);
+        }
         // Who speaks TLS where something else is does not take it for a certificate that is not believed.
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -384,15 +489,104 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_leads_elsewhere_is_not_replaced_and_the_exit_status_says_so() {
+    async fn a_server_that_may_be_there_is_not_replaced_and_the_exit_status_says_so() {
+        for answer in ["301 Moved Permanently\r\nLocation: /x", "504 Gateway Timeout"] {
+            let data = tempfile::tempdir().unwrap();
+            let folder = StandbyFolder::of(data.path());
+            folder.make().unwrap();
+            let peer = Peer::start(Says::Bytes(http(answer, b""))).await;
+            folder.put_following(&following(peer.url())).unwrap();
+            let ended = run(options(data.path())).await.unwrap();
+            assert_eq!(ended, ExitCode::from(ANSWERS));
+            assert!(!data.path().join(DATA_FILE).exists());
+        }
+    }
+
+    fn options(data_dir: &Path) -> cli::Promote {
+        cli::Promote { data_dir: data_dir.to_owned(), force: false, long_ago: true, json: true }
+    }
+
+    /// A standby with archives of these servers, the newest last; its own one is that of the first.
+    async fn standby_with(seeds: &[u64]) -> (tempfile::TempDir, StandbyFolder, Vec<String>) {
         let data = tempfile::tempdir().unwrap();
         let folder = StandbyFolder::of(data.path());
         folder.make().unwrap();
-        let peer = Peer::start(Says::Bytes(http("301 Moved Permanently\r\nLocation: /x", b""))).await;
-        folder.put_following(&following(peer.url())).unwrap();
-        let data_dir = data.path().to_owned();
-        let ended = run(cli::Promote { data_dir, force: false, long_ago: false, json: true }).await.unwrap();
-        assert_eq!(ended, ExitCode::from(ANSWERS));
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        folder.put_following(&following(format!("http://{gone}"))).unwrap();
+        let (identity, recipient) = folder.identity().unwrap();
+        let mut names = Vec::new();
+        for (nth, seed) in seeds.iter().enumerate() {
+            let of = Of::seed(*seed);
+            // Each is later than the ones before.
+            let archive = (0..=nth).fold(Vec::new(), |_, _| of.archive(&recipient));
+            let opener = ArchiveOpener::Identities(identity.clone());
+            let found = fleet::check_archive(archive.as_slice(), &opener).unwrap();
+            if nth == 0 {
+                folder.put_server(&HEXLOWER.encode(&found.server)).unwrap();
+            }
+            let name = fleet::archive_name(Timestamp(found.contents.about.made_at_ms));
+            std::fs::write(folder.archives().path.join(&name), archive).unwrap();
+            names.push(name);
+        }
+        (data, folder, names)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_archive_that_can_not_be_read_leads_to_the_one_before_it_and_is_told() {
+        let (data, folder, names) = standby_with(&[1, 1, 1]).await;
+        let archives = folder.archives().path;
+        let (cut, locked) = (archives.join(&names[1]), archives.join(&names[2]));
+        let bytes = std::fs::read(&cut).unwrap();
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o000)).unwrap();
+        if std::fs::File::open(&locked).is_ok() {
+            // For root nothing is locked.
+            std::fs::write(&locked, "x").unwrap();
+        }
+        let told = told(&options(data.path()), &folder, folder.following().unwrap().unwrap()).await.unwrap();
+        assert_eq!((told.state, told.archive.as_ref()), ("done", Some(&names[0])));
+        let skipped: Vec<&String> = told.skipped.iter().map(|skipped| &skipped.archive).collect();
+        assert_eq!(skipped, [&names[2], &names[1]]);
+        assert!(told.found.as_ref().unwrap().contains("refuses"));
+        let said = in_words(&told, data.path());
+        assert!(said.contains(&names[2]) && said.contains("refuses the connection"), "{said}");
+    }
+
+    /// What is wrong with the folder, or with the clock, is wrong with each of them.
+    #[test]
+    fn only_what_is_wrong_with_an_archive_alone_leads_to_the_one_before_it() {
+        let (archive, folder) = (Path::new("/standby/archives/one.age"), Path::new("/data"));
+        let file = |path: &Path, errno| ArchiveError::File {
+            path: path.to_owned(),
+            why: std::io::Error::from_raw_os_error(errno),
+        };
+        for (why, is_its_own) in [
+            (file(archive, 13), true),
+            (file(archive, 5), true),
+            (ArchiveError::Read(std::io::Error::from_raw_os_error(5)), true),
+            (ArchiveError::Damaged(String::new()), true),
+            (ArchiveError::OtherServer, true),
+            (file(folder, 13), false),
+            (ArchiveError::Busy(folder.to_owned()), false),
+            (ArchiveError::LongAgo { days: 400 }, false),
+            (ArchiveError::Newer { found: 9, understood: 1 }, false),
+        ] {
+            assert_eq!(is_of_archive(&why, archive), is_its_own, "{why}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_archive_of_another_server_is_not_made_the_server() {
+        let (data, folder, names) = standby_with(&[1, 2]).await;
+        let follows = || folder.following().unwrap().unwrap();
+        let made = told(&options(data.path()), &folder, follows()).await.unwrap();
+        assert_eq!((made.archive.as_ref(), made.skipped.len()), (Some(&names[0]), 1));
+        assert!(made.skipped[0].why.contains("another server"), "{:?}", made.skipped);
+        let (data, folder, names) = standby_with(&[1, 2]).await;
+        std::fs::remove_file(folder.archives().path.join(&names[0])).unwrap();
+        let follows = folder.following().unwrap().unwrap();
+        let why = told(&options(data.path()), &folder, follows).await.unwrap_err().to_string();
+        assert!(why.contains("no archive here can be used") && why.contains(&names[1]), "{why}");
         assert!(!data.path().join(DATA_FILE).exists());
     }
 

@@ -120,11 +120,11 @@ impl Peer {
 }
 
 /// A server, whose archives are of different seconds.
-struct Of(Fleet, Arc<AtomicU64>);
+pub(super) struct Of(Fleet, Arc<AtomicU64>);
 
 impl Of {
     /// `seed` makes its master key another one's.
-    fn seed(seed: u64) -> Self {
+    pub(super) fn seed(seed: u64) -> Self {
         let (now, drawn) = (Arc::new(AtomicU64::new(1_780_000_000_000)), AtomicU64::new(seed));
         let tells = now.clone();
         let driver = Driver {
@@ -142,7 +142,7 @@ impl Of {
         Self(Fleet::in_memory(settings, driver).unwrap(), now)
     }
 
-    fn archive(&self, recipient: &str) -> Vec<u8> {
+    pub(super) fn archive(&self, recipient: &str) -> Vec<u8> {
         self.1.fetch_add(2_000, Ordering::SeqCst);
         let parts = [("tls/ca.pem", "a certificate"), ("tls/ca.key", "its key")];
         let parts = parts.map(|(name, text)| ArchivePart { name, bytes: text.as_bytes().to_vec().into() });

@@ -108,6 +108,9 @@ pub enum ArchiveError {
     /// The server that a rehearsal has made of it would not start.
     #[error("a server that is made of this archive would not start: {0}")]
     Rehearsal(String),
+    /// It is not of the server whose place is to be taken.
+    #[error("this archive is of another server than the one that was followed")]
+    OtherServer,
     /// Where the server is to be restored, something is.
     #[error("{} is not empty: a server is restored into a folder that is empty or not there", .0.display())]
     NotEmpty(PathBuf),

@@ -50,6 +50,8 @@ pub struct Promotion {
     pub predecessor: Predecessor,
     /// For whom its archives were encrypted.
     pub recipient: String,
+    /// What tells that server from others; `None` = that is not known.
+    pub server: Option<Fingerprint>,
 }
 
 /// How a server is restored.
@@ -125,7 +127,7 @@ pub struct GoodArchive {
 pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<GoodArchive, ArchiveError> {
     let mut fits = Fits::default();
     let contents = walk(from, opener, &mut fits)?;
-    let server = fingerprint(fits.key_check.as_deref().unwrap_or_default());
+    let server = fits.server();
     let certificates = [&fits.authority, &fits.next].into_iter().flatten();
     let authorities =
         certificates.map(|pem| String::from_utf8_lossy(pem).trim_end().to_owned() + "\n").collect();
@@ -148,6 +150,9 @@ fn restore_into(
     let open = || File::open(archive).map(|file| BufReader::with_capacity(1 << 20, file)).map_err(failed);
     let mut fits = Fits::default();
     let found = walk(open()?, opener, &mut fits)?;
+    if promotion.and_then(|promotion| promotion.server).is_some_and(|server| server != fits.server()) {
+        return Err(ArchiveError::OtherServer);
+    }
     let master = fits.judge()?;
     let age_ms = (driver.now)().ms_since(Timestamp(found.about.made_at_ms));
     if age_ms > LONG_AGO_MS && !wish.is_long_ago {
@@ -238,6 +243,11 @@ impl Visit for Fits {
 }
 
 impl Fits {
+    /// What tells its server from others.
+    fn server(&self) -> Fingerprint {
+        fingerprint(self.key_check.as_deref().unwrap_or_default())
+    }
+
     fn judge(self) -> Result<MasterKey, ArchiveError> {
         let master = self.master.ok_or_else(|| ArchiveError::damaged("it holds no master key"))?;
         let opens = self.key_check.is_some_and(|check| master.open(Binding::Check, &check).is_ok());
@@ -305,7 +315,7 @@ fn write(
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
         succession = succession::of(op.tx)?;
         incarnation = incarnation::begin_anew(&mut op, Timestamp(found.about.made_at_ms), wish.above, false)?;
-        if let Some(Promotion { predecessor, recipient }) = promotion {
+        if let Some(Promotion { predecessor, recipient, .. }) = promotion {
             op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(predecessor.clone()))?;
             standby_row::forget(&mut op, recipient)?;
         }

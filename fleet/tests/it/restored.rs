@@ -456,6 +456,7 @@ async fn whoever_makes_a_server_anew_that_stood_still_hears_who_has_its_place() 
     let promotion = Promotion {
         predecessor: Predecessor { url: "http://127.0.0.1:1".to_owned(), authority: None, plain: true },
         recipient: "age1x".to_owned(),
+        server: None,
     };
     let as_now = (world.driver(), RestoreAs::default());
     let promoted = fleet::promote(&file, &first.opener, &place, as_now, &promotion).unwrap();

@@ -197,7 +197,7 @@ impl Server {
         if is_standby {
             let url = "http://127.0.0.1:1".to_owned();
             let predecessor = Predecessor { url, authority: None, plain: false };
-            let promotion = Promotion { predecessor, recipient: "age1x".to_owned() };
+            let promotion = Promotion { predecessor, recipient: "age1x".to_owned(), server: None };
             fleet::promote(from, opener, &to, (driver, RestoreAs::default()), &promotion).expect("a server");
         } else {
             fleet::restore(from, opener, &to, driver).expect("a server");
