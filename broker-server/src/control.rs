@@ -323,7 +323,7 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
         Ok(Ask::RotateAuthority { force }) => rotate(&fleet, &rollover, force).await,
         Ok(Ask::KeepArchive) => match archives.make(By::system()).await {
             Ok(kept) => {
-                note(&fleet, AuditAction::ArchiveMade, kept.name.clone()).await;
+                fleet.note_of_archive(AuditAction::ArchiveMade, kept.name.clone(), By::system()).await;
                 let path = archives.path_of(&kept).display().to_string();
                 Answer::KeptArchive { path, bytes: kept.bytes }
             }
@@ -336,7 +336,7 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
             };
             match archive::Sending::begin(&archives, recipients, passphrase).await {
                 Ok(sending) => {
-                    note(&fleet, AuditAction::ArchiveDownloaded, for_whom).await;
+                    fleet.note_of_archive(AuditAction::ArchiveDownloaded, for_whom, By::system()).await;
                     let made_at_ms = sending.made_at().0;
                     follows = Follows::Archive(Box::new(sending));
                     Answer::Archive { made_at_ms }
@@ -358,13 +358,6 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
         Follows::Nothing => Ok(()),
         Follows::Kit(file) => kit::send(file, stream).await,
         Follows::Archive(sending) => sending.send(stream).await,
-    }
-}
-
-/// Audits what was asked for by the command line; where that can't be written, the log has it.
-async fn note(fleet: &Fleet, action: AuditAction, detail: String) {
-    if let Err(refused) = fleet.note_of_archive(action, detail.clone(), By::system()).await {
-        tracing::warn!(action = action.code(), detail, %refused, "an archive was made, which could not be audited");
     }
 }
 

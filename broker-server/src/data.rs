@@ -92,9 +92,8 @@ async fn is_trusted(pieces: &Pieces) -> anyhow::Result<bool> {
 
 /// Whether a server is there to be asked or opened, or why not: before anything is asked of a person for it.
 pub fn expect_server(pieces: &Pieces) -> anyhow::Result<()> {
-    // One that runs may have lost other pieces, and has them still.
-    let runs = pieces.data_file().exists() && control::is_answered(&pieces.data_dir);
-    if runs { Ok(()) } else { expect(pieces) }
+    // One that runs may have lost any of them, and has them still.
+    if control::is_answered(&pieces.data_dir) { Ok(()) } else { expect(pieces) }
 }
 
 fn expect(pieces: &Pieces) -> anyhow::Result<()> {

@@ -178,7 +178,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     tasks.spawn("succession", tasks::IDLE, move |beat| {
         standby::tell_predecessor(kept.0.clone(), kept.1.clone(), beat)
     });
-    let archives = Arc::new(archive::of_server(&config, &fleet, &own_pieces));
+    let archives = Arc::new(archive::of_server(&config, &fleet, &tls));
     let kept = (fleet.clone(), Arc::clone(&archives));
     tasks.spawn("archives", tasks::IDLE, move |beat| {
         archive::each_night(kept.0.clone(), Arc::clone(&kept.1), beat)

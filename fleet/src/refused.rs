@@ -441,7 +441,8 @@ impl WriteFault {
                 "look at the system's log for a disk that fails, and mount it to be written again"
             }
             Self::Replaced => {
-                "stop the server, put the data folder to go on with into its place, and start it again"
+                "the server still has it open, and loses what is in it when it ends: make an archive first (holdfast-server backup --to \
+                 FILE); then stop it, restore that archive, or put the data folder to go on with into its place, and start it again"
             }
             Self::Descriptors => {
                 "raise the limit (LimitNOFILE of the unit, ulimit -n), and start the server again"
@@ -644,9 +645,10 @@ pub enum OpenError {
     },
     /// A piece of the server is gone, and others are there.
     #[error(
-        "{missing} is missing, but {found} is there, and neither is worth anything without the other. It is in each archive of the \
-         server: see \"A piece is gone\" in docs/recovery.md, or restore the archive as a whole (holdfast-server restore). A master \
-         key that lies elsewhere is named with --master-key-file"
+        "{missing} is missing, but {found} is there, and neither is worth anything without the other. A server that still runs has it: \
+         make an archive before you stop it (holdfast-server backup --to FILE). It is in each archive of the server: see \"A piece is \
+         gone\" in docs/recovery.md, or restore the archive as a whole (holdfast-server restore). A master key that lies elsewhere is \
+         named with --master-key-file"
     )]
     Missing {
         /// What is not there.

@@ -96,7 +96,9 @@ impl Api {
     fn answer(&self, what: &str, sent: Result<Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
         let mut response = sent.map_err(|error| format!("{what}: {error}"))?;
         let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string().map_err(|error| format!("{what}: {error}"))?;
+        let bytes = response.body_mut().read_to_vec().map_err(|error| format!("{what}: {error}"))?;
+        // An archive is none.
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Answer { status, body, text })

@@ -30,7 +30,7 @@ pub(crate) async fn confirm(ctx: &Ctx, password: Option<Secret>, of: &str) -> Re
     let confirmed = confirm_password(ctx, "password", password).await;
     if confirmed.as_ref().is_err_and(|problem| problem.status == StatusCode::UNPROCESSABLE_ENTITY) {
         let detail = format!("wrong password, {of}");
-        ctx.app.fleet.note_of_archive(AuditAction::ArchiveRefused, detail, ctx.by()).await?;
+        ctx.app.fleet.note_of_archive(AuditAction::ArchiveRefused, detail, ctx.by()).await;
     }
     confirmed
 }
@@ -63,7 +63,7 @@ pub(crate) async fn download(
     let Some((file, kept)) = opened else {
         return Err(Problem::not_found("There is no such archive; a newer one may have taken its place."));
     };
-    ctx.app.fleet.note_of_archive(AuditAction::ArchiveDownloaded, name.clone(), ctx.by()).await?;
+    ctx.app.fleet.note_of_archive(AuditAction::ArchiveDownloaded, name.clone(), ctx.by()).await;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, kept.bytes.to_string()),

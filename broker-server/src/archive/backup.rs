@@ -92,8 +92,8 @@ fn alone(
     key: &ArchiveKey,
     fleet: &fleet::Fleet,
 ) -> anyhow::Result<(PathBuf, Draft)> {
-    let Beside { parts, lacks } =
-        parts::beside(&with_addresses(config, fleet)?).map_err(anyhow::Error::msg)?;
+    let authority = parts::authority_on_disk(config).map_err(anyhow::Error::msg)?;
+    let Beside { parts, lacks } = parts::beside(&with_addresses(config, fleet)?, authority);
     let archiving = fleet.begin_archive(parts, env!("CARGO_PKG_VERSION"))?.lacking(lacks);
     let path = path_of(to, archiving.made_at());
     let draft = new_file::begin(&path, options.force)?;

@@ -14,8 +14,8 @@ pub(crate) use send::Sending;
 
 use crate::{
     config::{Config, Source},
-    own_pieces::OwnPieces,
     tasks::Beat,
+    tls::Tls,
 };
 use fleet::{ArchiveFolder, Archives, By, Fleet, Found, NoArchive};
 use std::{sync::Arc, time::Duration};
@@ -25,19 +25,16 @@ const LOOKED_WITHIN_MS: u64 = 12 * 3_600_000;
 /// How often it is asked whether an archive is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// The archives that a server with these settings makes of itself.
-pub(crate) fn of_server(config: &Config, fleet: &Fleet, own_pieces: &Arc<OwnPieces>) -> Archives {
+/// The archives that a server with these settings makes of itself. They hold what it has open and in memory, whatever has become of
+/// it on disk: where a piece is gone, an archive may be the last copy.
+pub(crate) fn of_server(config: &Config, fleet: &Fleet, tls: &Arc<Tls>) -> Archives {
     let folder = ArchiveFolder {
         path: config.archive_dir.value.clone(),
         keep: config.archives_kept.value,
         makes: config.archive_dir.source == Source::Default,
     };
-    let (config, own_pieces) = (config.clone(), Arc::clone(own_pieces));
-    let parts = move || {
-        // Pieces that the next start would refuse are worth nothing in an archive.
-        own_pieces.check_own().map_err(|why| format!("{why:#}"))?;
-        parts::beside(&config)
-    };
+    let (config, tls) = (config.clone(), Arc::clone(tls));
+    let parts = move || parts::beside(&config, tls.authority_parts());
     Archives::new(fleet.clone(), folder, Arc::new(parts), env!("CARGO_PKG_VERSION"))
 }
 

@@ -15,9 +15,18 @@ struct Brought<'a> {
     settings: [&'a Setting<Option<PathBuf>>; 2],
 }
 
-/// What a server with these settings is beside its data file and its master key. Without its authority it is none; certificates
-/// that were brought can be brought again, so that an archive goes without one that can't be read or used, and says so.
-pub(super) fn beside(config: &Config) -> Result<Beside, String> {
+/// The authority of a server that does not run, as it is on disk. Without it there is none.
+pub(super) fn authority_on_disk(config: &Config) -> Result<Vec<ArchivePart>, String> {
+    let data_dir = &config.data_dir.value;
+    let next = ["tls/next.pem", "tls/next.key"];
+    let has_next = next.iter().all(|name| data_dir.join(name).exists());
+    let names = ["tls/ca.pem", "tls/ca.key"].into_iter().chain(next.into_iter().filter(|_| has_next));
+    names.map(|name| read(name, &data_dir.join(name))).collect()
+}
+
+/// What a server with these settings and this authority is beside its data file and its master key. Certificates that were brought
+/// can be brought again, so that an archive goes without one that can't be read or used, and says so.
+pub(super) fn beside(config: &Config, authority: Vec<ArchivePart>) -> Beside {
     let mut beside = Beside::default();
     let mut settings = config.given();
     for brought in [
@@ -46,21 +55,12 @@ pub(super) fn beside(config: &Config) -> Result<Beside, String> {
             }
         }
     }
-    let data_dir = &config.data_dir.value;
-    for name in ["tls/ca.pem", "tls/ca.key"] {
-        beside.parts.push(read(name, &data_dir.join(name))?);
-    }
-    let next = ["tls/next.pem", "tls/next.key"];
-    if next.iter().all(|name| data_dir.join(name).exists()) {
-        for name in next {
-            beside.parts.push(read(name, &data_dir.join(name))?);
-        }
-    }
+    beside.parts.extend(authority);
     let lacks =
         beside.lacks.iter().map(|what| format!("# Not in this archive: {}\n", what.replace('\n', " ")));
     let settings = (lacks.collect::<String>() + &settings.to_string()).into_bytes();
     beside.parts.push(ArchivePart { name: "settings.toml", bytes: Zeroizing::new(settings) });
-    Ok(beside)
+    beside
 }
 
 /// A certificate and its key, when they are fit to be used.
@@ -102,6 +102,7 @@ mod tests {
     fn an_archive_goes_without_a_certificate_that_can_be_brought_again_and_not_without_the_authority() {
         let folder = tempfile::tempdir().unwrap();
         let authority = |name: &str| folder.path().join("tls").join(name);
+        let beside = |config: &Config| Ok::<_, String>(beside(config, authority_on_disk(config)?));
         assert!(beside(&config(folder.path(), false)).is_err(), "no authority");
         fs::create_dir(folder.path().join("tls")).unwrap();
         for name in ["ca.pem", "ca.key"] {

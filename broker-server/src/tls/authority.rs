@@ -18,6 +18,7 @@ use rustls::{
 use schema::Timestamp;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// How long the authority is good for.
@@ -62,6 +63,15 @@ pub(super) struct Authority {
     role: Role,
     key: KeyPair,
     pub(super) certificate: CertificateDer<'static>,
+    /// The files of its certificate and of its key, as they are on disk.
+    pub(super) files: AuthorityFiles,
+}
+
+/// The files of an authority, as they were read.
+#[derive(Clone)]
+pub(super) struct AuthorityFiles {
+    pub(super) certificate: Vec<u8>,
+    pub(super) key: Zeroizing<Vec<u8>>,
 }
 
 impl Authority {
@@ -120,7 +130,9 @@ impl Authority {
         }
         let key = read_key(&key_path, &bytes)?;
         let certificate = read_certificates(&certificate_path)?.swap_remove(0);
-        let authority = Self { folder: folder.to_owned(), role, key, certificate };
+        let files =
+            AuthorityFiles { certificate: files::read(&certificate_path)?, key: Zeroizing::new(bytes) };
+        let authority = Self { folder: folder.to_owned(), role, key, certificate, files };
         let signing = rustls::crypto::ring::sign::any_supported_type(&private_key(&authority.key))?;
         if fits(&CertifiedKey::new(vec![authority.certificate.clone()], signing)) {
             Ok(authority)

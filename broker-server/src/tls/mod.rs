@@ -35,8 +35,9 @@ mod files;
 mod validity;
 
 use crate::tasks::Beat;
-use authority::{Authority, Role};
+use authority::{Authority, AuthorityFiles, Role};
 use chain::{fits, read_certificates};
+use fleet::ArchivePart;
 use rustls::{
     DistinguishedName, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -99,6 +100,8 @@ struct State {
     also_named: Vec<String>,
     /// The server's own authorities, the present one first.
     own: Vec<CertificateDer<'static>>,
+    /// Their files as they were read, in the same order.
+    files: Vec<AuthorityFiles>,
     /// What who is no agent has to trust.
     shown: Vec<CertificateDer<'static>>,
     validity: Option<Validity>,
@@ -146,6 +149,7 @@ struct Loaded {
     brought: Option<(CertifiedKey, CertificateDer<'static>)>,
     /// The server's own authorities and what they have signed, the present one first.
     own: Vec<(CertificateDer<'static>, CertifiedKey)>,
+    files: Vec<AuthorityFiles>,
 }
 
 impl Tls {
@@ -160,6 +164,7 @@ impl Tls {
         let state = State {
             also_named: Vec::new(),
             own: loaded.authorities(),
+            files: loaded.files.clone(),
             shown: loaded.shown(),
             validity: loaded.validity(),
             made: loaded.made(),
@@ -196,6 +201,17 @@ impl Tls {
     /// The same for these protocol names (ALPN), as a web server wants it.
     pub fn config_for(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
         Ok(Arc::new(server_config(&self.current, protocols)?))
+    }
+
+    /// The files of the authorities that are in use, by their names in the data folder: also where they are gone from the disk.
+    #[must_use]
+    pub fn authority_parts(&self) -> Vec<ArchivePart> {
+        let names = [["tls/ca.pem", "tls/ca.key"], ["tls/next.pem", "tls/next.key"]];
+        let parts = |([certificate, key], files): ([&'static str; 2], &AuthorityFiles)| {
+            let certificate = ArchivePart { name: certificate, bytes: files.certificate.clone().into() };
+            [certificate, ArchivePart { name: key, bytes: files.key.clone() }]
+        };
+        names.into_iter().zip(&self.state().files).flat_map(parts).collect()
     }
 
     /// The certificates (DER) of the authorities that agents trust, the present one first.
@@ -285,6 +301,7 @@ impl Tls {
             return Err(TlsError::OtherAuthority(self.options.folder.join("ca.pem")));
         }
         state.own = own;
+        state.files.clone_from(&loaded.files);
         state.shown = loaded.shown();
         state.validity = loaded.validity();
         state.made = loaded.made();
@@ -337,6 +354,7 @@ impl Options {
         let brought = self.operator.as_ref().map(OperatorFiles::load).transpose()?;
         let names = [self.names.as_slice(), also_named].concat();
         let authorities = if self.is_for_pages { Vec::new() } else { self.authorities()? };
+        let files = authorities.iter().map(|authority| authority.files.clone()).collect();
         let mut own = Vec::new();
         for authority in authorities {
             let (leaf, key) = authority.server_certificate(&names, now)?;
@@ -344,7 +362,7 @@ impl Options {
             let key = CertifiedKey::new(vec![leaf, authority.certificate.clone()], key);
             own.push((authority.certificate, key));
         }
-        Ok(Loaded { brought, own })
+        Ok(Loaded { brought, own, files })
     }
 
     /// When the files were last written.

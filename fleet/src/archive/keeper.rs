@@ -25,8 +25,8 @@ const AGAIN_AFTER_MS: u64 = 3_600_000;
 /// The newest one is too old when it is older than this.
 const LATE_AFTER_MS: u64 = 2 * 86_400_000;
 
-/// What the server is beside its data file, or why that can't be had.
-pub type Parts = Arc<dyn Fn() -> Result<Beside, String> + Send + Sync>;
+/// What the server is beside its data file.
+pub type Parts = Arc<dyn Fn() -> Beside + Send + Sync>;
 
 /// Makes the archives of a server, one at a time.
 pub struct Archives {
@@ -248,14 +248,14 @@ impl Archives {
             let made = archives.make_by(moment, |archiving| archives.folder.make(archiving, &key));
             archives.look();
             drop(turn);
-            made.map_err(|failure| failure.to_string())
+            made.map_err(|failure: ArchiveError| failure.to_string())
         });
         let made = made.await.unwrap_or_else(|error| Err(error.to_string()));
         let now = self.fleet.now();
         self.state().failed = made.as_ref().err().map(|why| (now, why.clone()));
         let kept = made.map_err(NoArchive::Failed)?;
         if by.actor != Actor::System {
-            self.fleet.note_of_archive(AuditAction::ArchiveMade, kept.name.clone(), by).await?;
+            self.fleet.note_of_archive(AuditAction::ArchiveMade, kept.name.clone(), by).await;
         }
         Ok(kept)
     }
@@ -269,7 +269,7 @@ impl Archives {
             let key = ArchiveKey::Recipients(vec![recipient]);
             let made = archives.make_by(moment, |archiving| archives.folder.make_aside(archiving, &key));
             drop(turn);
-            made.map_err(|failure| failure.to_string())
+            made.map_err(|failure: ArchiveError| failure.to_string())
         });
         made.await.unwrap_or_else(|error| Err(error.to_string())).map_err(NoArchive::Failed)
     }
@@ -279,15 +279,15 @@ impl Archives {
         &self,
         moment: Option<Moment>,
         make: impl Fn(Archiving) -> Result<T, ArchiveError>,
-    ) -> Result<T, Failure> {
-        match self.begin_at(moment).and_then(|archiving| Ok(make(archiving)?)) {
-            Err(Failure::Archive(ArchiveError::Overtaken)) => Ok(make(self.begin_at(None)?)?),
+    ) -> Result<T, ArchiveError> {
+        match self.begin_at(moment).and_then(&make) {
+            Err(ArchiveError::Overtaken) => make(self.begin_at(None)?),
             made => made,
         }
     }
 
-    fn begin_at(&self, moment: Option<Moment>) -> Result<Archiving, Failure> {
-        let Beside { parts, lacks } = self.beside().map_err(Failure::Parts)?;
+    fn begin_at(&self, moment: Option<Moment>) -> Result<Archiving, ArchiveError> {
+        let Beside { parts, lacks } = self.beside();
         let begun = match moment {
             Some(moment) => self.fleet.begin_archive_aside(moment, parts, self.version)?,
             None => self.fleet.begin_archive(parts, self.version)?,
@@ -303,34 +303,25 @@ impl Archives {
 
     /// Begins one that is not kept in the folder: whoever asks takes it. Reads files, and blocks.
     pub fn begin(&self) -> Result<Archiving, NoArchive> {
-        let Beside { parts, lacks } = self.beside().map_err(NoArchive::Failed)?;
+        let Beside { parts, lacks } = self.beside();
         let begun = self.fleet.begin_archive(parts, self.version);
         Ok(begun.map_err(|error| NoArchive::Failed(error.to_string()))?.lacking(lacks))
     }
 
     /// What the server is beside its data file, and tells once what that lacks.
-    fn beside(&self) -> Result<Beside, String> {
-        let beside = (self.parts)()?;
+    fn beside(&self) -> Beside {
+        let beside = (self.parts)();
         let before = std::mem::replace(&mut self.state().lacks, beside.lacks.clone());
         for lacks in beside.lacks.iter().filter(|what| !before.contains(what)) {
             tracing::error!(lacks, "archives of the server go without this");
         }
-        Ok(beside)
+        beside
     }
 
     /// Opens one by its name, to be sent; `None` = there is none of that name. Blocks.
     pub fn open(&self, name: &str) -> Result<Option<(File, Kept)>, ArchiveError> {
         self.folder.open(name)
     }
-}
-
-/// Why none was made.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{0}")]
-    Parts(String),
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
 }
 
 /// The right to make an archive, as long as it lives.

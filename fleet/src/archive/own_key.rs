@@ -37,9 +37,15 @@ impl Fleet {
         opened(&self.context().facts, &self.view()?)
     }
 
-    /// Audits what was done with an archive.
-    pub async fn note_of_archive(&self, action: AuditAction, detail: String, by: By) -> Result<(), Refused> {
-        self.write(by, move |op| Ok(audit::note(op, action, AuditTarget::Server, detail.clone())?)).await
+    /// Audits what was done with an archive. Where nothing can be written, as by a server that only reads or stands still, the log has
+    /// it: there an archive may be what is needed most.
+    pub async fn note_of_archive(&self, action: AuditAction, detail: String, by: By) {
+        let (actor, said) = (by.actor.clone(), detail.clone());
+        let noted =
+            self.write(by, move |op| Ok(audit::note(op, action, AuditTarget::Server, detail.clone())?)).await;
+        if let Err(refused) = noted {
+            tracing::warn!(action = action.code(), ?actor, detail = said, %refused, "what was done with an archive could not be audited");
+        }
     }
 }
 

@@ -331,7 +331,7 @@ async fn what_an_archive_goes_without_is_told() {
     let lacks =
         Arc::new(std::sync::Mutex::new(vec!["the certificate of the pages: it is not there".to_owned()]));
     let told = Arc::clone(&lacks);
-    let of = move || Ok(Beside { parts: parts(), lacks: told.lock().unwrap().clone() });
+    let of = move || Beside { parts: parts(), lacks: told.lock().unwrap().clone() };
     let archives = Arc::new(Archives::new(fleet.clone(), kept.clone(), Arc::new(of), "0.0.1"));
     let drawn = DrawnIdentity::draw();
     archives.set_key(ArchiveKey::Recipients(vec![drawn.recipient()]), By::system()).await.unwrap();
@@ -507,7 +507,7 @@ async fn an_authority_that_no_archive_has_makes_one_due() {
     let archives = Arc::new(Archives::new(
         fleet.clone(),
         kept,
-        Arc::new(|| Ok(Beside { parts: parts(), ..Beside::default() })),
+        Arc::new(|| Beside { parts: parts(), ..Beside::default() }),
         "0.0.1",
     ));
     let recipient = DrawnIdentity::draw().recipient();

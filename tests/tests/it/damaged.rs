@@ -232,6 +232,14 @@ fn damage_that_comes_while_the_server_runs_is_found_and_told() {
     let said = holdfast(&scratch, "check", &[]).expect_success("a check of a file in use");
     assert!(said.contains("in use by the server that runs"), "{said}");
     assert_eq!(server.metric("holdfast_storage_damaged"), 0.0);
+    let key = serde_json::json!({ "passphrase": "a few words in a row" });
+    let _ = server.api.put("/api/archives/key", &key).expect(200);
+    let mut archive = String::new();
+    wait::until("the first archive", SOON, || {
+        let told = server.api.get("/api/archives");
+        archive = told.body["archives"][0]["name"].as_str().unwrap_or_default().to_owned();
+        if archive.is_empty() || told.body["busy"] != false { Err(told.text) } else { Ok(()) }
+    });
 
     let path = scratch.path().join("server/holdfast.redb");
     let bytes = fs::read(&path).expect("the data file");
@@ -254,4 +262,8 @@ fn damage_that_comes_while_the_server_runs_is_found_and_told() {
     assert_eq!(hosts["items"].as_array().map(Vec::len), Some(50));
     let said = holdfast(&scratch, "backup", &[]);
     assert_eq!(said.status.code(), Some(1), "{}", said.output);
+    // What is there is what is needed now.
+    let sent = server.api.post(&format!("/api/archives/{archive}/download"), Some(&serde_json::json!({})));
+    assert_eq!(sent.status, 200, "{}", sent.text);
+    assert!(sent.text.starts_with("age-encryption.org/v1"));
 }

@@ -259,6 +259,37 @@ fn what_is_moved_or_replaced_while_the_server_runs_is_told_and_takes_nothing_wit
     nothing();
 }
 
+/// The last copy of it is what the server has open and in memory, until somebody stops it.
+#[test]
+fn a_server_whose_files_were_deleted_while_it_runs_is_archived_whole() {
+    let scratch = Scratch::new();
+    let (mut server, _) = with_agent(&scratch, "server");
+    let (data, new) = (scratch.path().join("server"), scratch.path().join("new"));
+    let [pass, archive] = ["pass", "archive.age"].map(|name| scratch.path().join(name));
+    fs::write(&pass, "a few words in a row").expect("a passphrase");
+    fs::set_permissions(&pass, fs::Permissions::from_mode(0o600)).expect("closed to others");
+    let words = |path: &Path| path.display().to_string();
+    let make = |name: &str| server.api.post("/api/hosts", Some(&json!({ "name": name })));
+    let _ = make("the-last").expect(201);
+    for name in ["master.key", "tls/ca.key", "tls/ca.pem", "holdfast.redb"] {
+        fs::remove_file(data.join(name)).expect("a piece is deleted");
+        let line = ["backup", "--to", &words(&archive), "--passphrase-file", &words(&pass), "--force"];
+        let _ = holdfast(&line, &data).expect_success(name);
+    }
+    assert_eq!(make("lost").code(), "storage_replaced");
+    let ready = server.api.get("/readyz");
+    assert!(ready.status == 503 && ready.text.contains("make an archive first"), "{}", ready.text);
+    server.stop();
+    let mut line = Command::new(tools::program("holdfast-server"));
+    line.args(["restore", &words(&archive), "--check", "--passphrase-file", &words(&pass)]);
+    let said = run("what it is of", line, SOON).expect_success("a look");
+    assert!(said.contains("2 hosts"), "{said}");
+    let line = ["restore", &words(&archive), "--passphrase-file", &words(&pass)];
+    let _ = holdfast(&line, &new).expect_success("a restore");
+    let said = holdfast(&["check"], &new).expect_success("a check");
+    assert!(said.contains("authority: ok"), "{said}");
+}
+
 #[test]
 fn the_master_key_may_lie_elsewhere_as_a_service_manager_hands_it_over() {
     let scratch = Scratch::new();
