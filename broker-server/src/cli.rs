@@ -212,11 +212,11 @@ pub struct Restore {
     #[arg(long, value_name = "DIR", required_unless_present_any = ["check", "rehearse"])]
     pub data_dir: Option<PathBuf>,
     /// Only look through the archive, and say what it is of
-    #[arg(long, conflicts_with_all = ["data_dir", "long_ago", "incarnation_after"])]
+    #[arg(long, conflicts_with_all = ["data_dir", "clock_is_right", "incarnation_after"])]
     pub check: bool,
     /// Only rehearse: make a server of the archive in a folder that is removed again, open all of it, and say what it holds. It
     /// does not run, and no agent is contacted
-    #[arg(long, conflicts_with_all = ["check", "data_dir", "long_ago", "incarnation_after"])]
+    #[arg(long, conflicts_with_all = ["check", "data_dir", "clock_is_right", "incarnation_after"])]
     pub rehearse: bool,
     /// Where the folder of a rehearsal is made; the server's secrets are in it meanwhile, for you alone [default: the system's
     /// folder for temporary files]
@@ -229,9 +229,9 @@ pub struct Restore {
     /// Open it with an identity of age, as age-keygen writes it
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub identity_file: Option<PathBuf>,
-    /// The archive is older than a year by this machine's clock, and the clock is right
-    #[arg(long)]
-    pub long_ago: bool,
+    /// By this machine's clock the archive is older than a year, or of later than now, and the clock is right
+    #[arg(long, alias = "long-ago")]
+    pub clock_is_right: bool,
     /// Become an incarnation above this one, of which agents have heard: one that a clock made that was years ahead; up to
     /// 253402300799999999, the end of the year 9999
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
@@ -315,9 +315,9 @@ pub struct Promote {
     /// stands still is lost
     #[arg(long)]
     pub force: bool,
-    /// The newest archive is older than a year by this machine's clock, and the clock is right
-    #[arg(long)]
-    pub long_ago: bool,
+    /// By this machine's clock the newest archive is older than a year, or of later than now, and the clock is right
+    #[arg(long, alias = "long-ago")]
+    pub clock_is_right: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -429,7 +429,7 @@ mod tests {
         };
         assert!(parsed(MOST_INCARNATION).is_ok());
         // Who only looks through an archive is told what has no meaning then.
-        for more in ["--data-dir=new", "--incarnation-after=1", "--long-ago"] {
+        for more in ["--data-dir=new", "--incarnation-after=1", "--clock-is-right", "--long-ago"] {
             assert!(
                 Cli::try_parse_from(["holdfast-server", "restore", "a.age", "--check", more]).is_err(),
                 "{more}"

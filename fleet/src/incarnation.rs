@@ -53,6 +53,11 @@ pub(crate) fn lost(reads: &impl Reads) -> Result<Vec<LostSpan>, StoreError> {
 /// So many numbers stand for each millisecond of a clock; which of them a restore gets is drawn.
 const DRAWN: u64 = 1_000;
 
+/// So many numbers stand for each second of a clock that is behind its archive…
+const BEHIND_DRAWN: u64 = 10;
+/// …since this one, the first of 2020: all of them together are less than an hour of a clock that is right.
+const BEHIND_SINCE_S: u64 = 1_577_836_800;
+
 /// The lowest number of an instant.
 pub(crate) const fn at(Timestamp(ms): Timestamp) -> Incarnation {
     Incarnation(ms.saturating_mul(DRAWN))
@@ -63,9 +68,19 @@ pub(crate) const fn at(Timestamp(ms): Timestamp) -> Incarnation {
 ///
 /// Where a clock was ahead, so that this one does not reach what has been heard of, the time since the archive goes on from there:
 /// of two servers that are made of one archive the later one still has the higher number.
+///
+/// Where the clock is behind the archive, somebody has said that it is right, or it is by minutes: the number is that of the archive
+/// then, and a little more with each second of this clock, so that the later one has the higher number there, too.
 fn next(above: Incarnation, known_until: Timestamp, now: Timestamp, drawn: u64) -> Incarnation {
-    // A clock that is behind what is known already is wrong.
-    let clock = at(now.max(known_until)).0.saturating_add(drawn % DRAWN);
+    let clock = if now < known_until {
+        let seconds = (now.0 / 1_000).saturating_sub(BEHIND_SINCE_S);
+        at(known_until)
+            .0
+            .saturating_add(seconds.saturating_mul(BEHIND_DRAWN))
+            .saturating_add(drawn % BEHIND_DRAWN)
+    } else {
+        at(now).0.saturating_add(drawn % DRAWN)
+    };
     let ahead = above.next().0.saturating_add(at(Timestamp(now.ms_since(known_until))).0);
     Incarnation(if above < at(known_until) { clock } else { clock.max(ahead.saturating_add(drawn % DRAWN)) })
 }
@@ -143,8 +158,12 @@ mod tests {
     fn a_number_is_of_its_instant_where_no_clock_was_ahead() {
         let number = next(at(Timestamp(T)), Timestamp(T + 5), Timestamp(T + 9), 1_234);
         assert_eq!(number, Incarnation((T + 9) * 1_000 + 234));
-        let behind = next(Incarnation(7), Timestamp(T), Timestamp(T - 50), 1);
-        assert_eq!(behind, Incarnation(T * 1_000 + 1), "a clock that is behind");
+        let behind = |before: u64, drawn| next(Incarnation(7), Timestamp(T), Timestamp(T - before), drawn);
+        assert!(behind(50, 0) >= at(Timestamp(T)), "a clock that is behind");
+        for before in [1_001, 60_000, 86_400_000] {
+            assert!(behind(before, 999) < behind(before - 1_000, 0), "{before}");
+            assert!(behind(before, 999) < next(Incarnation(7), Timestamp(T), Timestamp(T + 3_600_000), 0));
+        }
         assert_eq!(next(Incarnation(u64::MAX - 1), Timestamp(T), Timestamp(T), 5), Incarnation(u64::MAX));
     }
 }

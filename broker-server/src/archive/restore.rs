@@ -36,7 +36,8 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
         return Ok(out::line(in_words(archive, &found))?);
     };
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-    let wish = RestoreAs { above: Incarnation(options.incarnation_after), is_long_ago: options.long_ago };
+    let wish =
+        RestoreAs { above: Incarnation(options.incarnation_after), is_clock_right: options.clock_is_right };
     let restored = fleet::restore_as(archive, &opener, data_dir, driver, wish)?;
     if options.json {
         let mut told = facts(&restored.about, restored.rows);
@@ -84,14 +85,23 @@ fn would_start(data_dir: &Path) -> anyhow::Result<()> {
     data::check(&layers.resolve()?).map(drop)
 }
 
+/// How long ago something was, or how far it is ahead: pure.
+fn age(at: Timestamp, now: Timestamp) -> String {
+    let long = |ms: u64| match ms / 3_600_000 {
+        hours @ 0..48 => format!("{hours} hours"),
+        hours => format!("{} days", hours / 24),
+    };
+    match at.ms_since(now) {
+        0..60_000 => format!("{} ago", long(now.ms_since(at))),
+        ahead @ 60_000..3_600_000 => format!("{} minutes ahead of now", ahead / 60_000),
+        ahead => format!("{} ahead of now", long(ahead)),
+    }
+}
+
 /// What a rehearsal has found.
 fn rehearsed(archive: &Path, about: &About, rows: u64, holds: &Holds) -> String {
     let made_at = Timestamp(about.made_at_ms);
-    let hours = clock::now().ms_since(made_at) / 3_600_000;
-    let age = match hours {
-        0..48 => format!("{hours} hours ago"),
-        _ => format!("{} days ago", hours / 24),
-    };
+    let age = age(made_at, clock::now());
     let newest =
         holds.newest_job_at.map(|at| format!(", the newest of {}", web::rfc3339(at))).unwrap_or_default();
     let opens = match holds.sealed {
@@ -257,6 +267,22 @@ mod tests {
         ] {
             let said = format!("{error:#}");
             assert_eq!(said.matches("a reason").count(), 1, "{said}");
+        }
+    }
+
+    #[test]
+    fn an_archive_of_later_than_now_is_not_said_to_be_of_now() {
+        let hour = 3_600_000;
+        let now = Timestamp(1_000 * hour);
+        for (at, said) in [
+            (999 * hour, "1 hours ago"),
+            (900 * hour, "4 days ago"),
+            (1_000 * hour + 5_000, "0 hours ago"),
+            (1_000 * hour + 120_000, "2 minutes ahead of now"),
+            (1_002 * hour, "2 hours ahead of now"),
+            (1_072 * hour, "3 days ahead of now"),
+        ] {
+            assert_eq!(age(Timestamp(at), now), said);
         }
     }
 

@@ -146,7 +146,7 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     let predecessor = Predecessor { url, authority: trust.authority, plain };
     let promotion = Promotion { predecessor, recipient, server: server_of(folder)? };
     let (of, to) = (folder.clone(), data_dir.clone());
-    let wish = RestoreAs { is_long_ago: options.long_ago, ..RestoreAs::default() };
+    let wish = RestoreAs { is_clock_right: options.clock_is_right, ..RestoreAs::default() };
     let made =
         tokio::task::spawn_blocking(move || newest_good(&of, &identity, (&to, wish), &promotion)).await?;
     let Made { archive, restored, skipped } = made?;
@@ -503,7 +503,7 @@ mod tests {
     }
 
     fn options(data_dir: &Path) -> cli::Promote {
-        cli::Promote { data_dir: data_dir.to_owned(), force: false, long_ago: true, json: true }
+        cli::Promote { data_dir: data_dir.to_owned(), force: false, clock_is_right: true, json: true }
     }
 
     /// A standby with archives of these servers, the newest last; its own one is that of the first.

@@ -99,11 +99,20 @@ pub enum ArchiveError {
     /// It is so old that the clock may be ahead.
     #[error(
         "by this machine's clock the archive is {days} days old. The clock makes the server's new incarnation, and one that is \
-         ahead makes a number that later restores do not reach: set the clock, or say that it is right (--long-ago)"
+         ahead makes a number that later restores do not reach: set the clock, or say that it is right (--clock-is-right)"
     )]
     LongAgo {
         /// How old it is.
         days: u64,
+    },
+    /// It is of later than now.
+    #[error(
+        "by this machine's clock the archive will be made in {minutes} minutes. The clock makes the server's new incarnation, and of \
+         two servers the one with the higher number counts: set the clock, or say that it is right (--clock-is-right)"
+    )]
+    Ahead {
+        /// By how many minutes.
+        minutes: u64,
     },
     /// The server that a rehearsal has made of it would not start.
     #[error("a server that is made of this archive would not start: {0}")]

@@ -64,7 +64,7 @@ pub fn rehearse(
     let scratch = Scratch::begin(parent)?;
     let data_dir = scratch.path.join("server");
     // It becomes no server: what its clock says is no matter.
-    let wish = RestoreAs { is_long_ago: true, ..RestoreAs::default() };
+    let wish = RestoreAs { is_clock_right: true, ..RestoreAs::default() };
     let restored = restore_as(archive, opener, &data_dir, driver.clone(), wish)?;
     look(&data_dir).map_err(ArchiveError::Rehearsal)?;
     let fleet = Fleet::open(Pieces::from(data_dir.as_path()), Settings::of_nobody(Vec::new()), driver)?;

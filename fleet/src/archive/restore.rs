@@ -59,12 +59,14 @@ pub struct Promotion {
 pub struct RestoreAs {
     /// Its incarnation is above this one, of which agents have heard.
     pub above: Incarnation,
-    /// Somebody says that the clock is right, by which the archive is old.
-    pub is_long_ago: bool,
+    /// Somebody says that the clock is right, by which the archive is old, or of later than now.
+    pub is_clock_right: bool,
 }
 
 /// An archive that is older than this, in milliseconds, may rather be one of a clock that is ahead.
 const LONG_AGO_MS: u64 = 366 * DAY_MS;
+/// One that is of later than now by more than this, in milliseconds, may rather be one of a clock that is behind.
+const AHEAD_MS: u64 = 10 * 60_000;
 
 /// The same as [`restore_as`], of an archive of the last year.
 pub fn restore(
@@ -135,6 +137,19 @@ pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<GoodArchive,
     Ok(GoodArchive { contents, server, authorities })
 }
 
+/// Whether an archive can be of when it says by this machine's clock: pure. A clock that is ahead makes numbers that later restores
+/// do not reach, and one that is behind makes numbers below those of others.
+fn fits_clock(made_at: Timestamp, now: Timestamp) -> Result<(), ArchiveError> {
+    let (age_ms, ahead_ms) = (now.ms_since(made_at), made_at.ms_since(now));
+    if age_ms > LONG_AGO_MS {
+        return Err(ArchiveError::LongAgo { days: age_ms / DAY_MS });
+    }
+    if ahead_ms > AHEAD_MS {
+        return Err(ArchiveError::Ahead { minutes: ahead_ms / 60_000 });
+    }
+    Ok(())
+}
+
 fn restore_into(
     archive: &Path,
     opener: &ArchiveOpener,
@@ -154,9 +169,8 @@ fn restore_into(
         return Err(ArchiveError::OtherServer);
     }
     let master = fits.judge()?;
-    let age_ms = (driver.now)().ms_since(Timestamp(found.about.made_at_ms));
-    if age_ms > LONG_AGO_MS && !wish.is_long_ago {
-        return Err(ArchiveError::LongAgo { days: age_ms / DAY_MS });
+    if !wish.is_clock_right {
+        fits_clock(Timestamp(found.about.made_at_ms), (driver.now)())?;
     }
     let words = "A server is being restored into this folder. When that did not end: restore it again.\n";
     let folder = NewFolder::begin(data_dir, words, may)?;

@@ -417,15 +417,28 @@ async fn an_incarnation_is_above_what_is_asked_for_and_above_what_the_archive_kn
     // A clock that is behind what the archive knows makes no lower one.
     let now = world.now();
     world.set(Timestamp(now.0 - 48 * HOUR));
-    let behind = restored("behind", RestoreAs::default()).unwrap();
-    assert_eq!(instant(behind.incarnation), now);
+    let refused = restored("behind", RestoreAs::default()).unwrap_err().to_string();
+    assert!(refused.contains("2880 minutes") && refused.contains("--clock-is-right"), "{refused}");
+    assert!(!archive.folder.path().join("behind").exists(), "nothing is written");
+    let right = RestoreAs { is_clock_right: true, ..RestoreAs::default() };
+    let mut numbers = Vec::new();
+    for nth in 0..4 {
+        world.set(Timestamp(now.0 - 48 * HOUR + nth * 1_000));
+        let behind = restored(&format!("behind-{nth}"), right).unwrap().incarnation;
+        assert!(now.0 * 1_000 <= behind.0 && behind.0 < (now.0 + HOUR) * 1_000, "{behind}");
+        numbers.push(behind);
+    }
+    assert!(numbers.is_sorted_by(|one, other| one < other), "the later one counts: {numbers:?}");
+    world.set(Timestamp(now.0 - 60_000));
+    let little = restored("little", RestoreAs::default()).unwrap();
+    assert!(now.0 * 1_000 <= little.incarnation.0, "clocks of two machines differ");
 
     // One that is years ahead has to be spoken for.
     world.set(Timestamp(now.0 + 3 * 366 * 24 * HOUR));
     let refused = restored("ahead", RestoreAs::default()).unwrap_err().to_string();
-    assert!(refused.contains("1098 days old") && refused.contains("--long-ago"), "{refused}");
+    assert!(refused.contains("1098 days old") && refused.contains("--clock-is-right"), "{refused}");
     assert!(!archive.folder.path().join("ahead").exists(), "nothing is written");
-    let ahead = restored("ahead", RestoreAs { is_long_ago: true, ..RestoreAs::default() }).unwrap();
+    let ahead = restored("ahead", right).unwrap();
     assert_eq!(instant(ahead.incarnation), world.now());
 }
 
