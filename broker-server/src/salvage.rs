@@ -15,6 +15,11 @@ const SOMETHING_MISSING: u8 = 1;
 /// Nothing was salvaged.
 const NOTHING: u8 = 2;
 
+/// What it means that rows of the table `meta` are missing.
+const META_LOST: &str = "meta has what is of the server as a whole: what opens archives (until it is set again none is made), the \
+    standbys and their tokens (add them again), the addresses that agents were given, the authorities that they were told of, who \
+    has the place of this server. Look at Settings, Archives, and Addresses and authority for what is gone\n";
+
 /// Makes a data folder of what can be read of a damaged one, and says what is missing.
 pub fn run(options: &cli::Salvage) -> anyhow::Result<ExitCode> {
     let from = Pieces {
@@ -129,6 +134,9 @@ fn in_words(to: &Path, salvaged: &Salvaged) -> String {
              be. What was removed or revoked with the last change is back then\n",
         );
     }
+    if tables.iter().any(|table| table.table == "meta" && table.is_missing_something()) {
+        text.push_str(META_LOST);
+    }
     if damage.left_out > 0 {
         text.push_str(&format!(
             "{} rows were left out, for what they belong to is missing\n",
@@ -165,4 +173,29 @@ fn in_words(to: &Path, salvaged: &Salvaged) -> String {
         salvaged.rows, salvaged.incarnation
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::Incarnation;
+
+    #[test]
+    fn what_a_lost_row_of_the_whole_server_means_is_said() {
+        let said = |name: &str, unreadable: u64| {
+            let table = TableDamage {
+                table: name.to_owned(),
+                read: 3,
+                unreadable: Some(unreadable),
+                ..TableDamage::default()
+            };
+            let damage = Damage { tables: vec![table], ..Damage::default() };
+            let (rows, incarnation, parts) = (3, Incarnation(1), vec!["tls/ca.pem", "tls/ca.key"]);
+            in_words(Path::new("/new"), &Salvaged { damage, rows, incarnation, parts, succession: None })
+        };
+        assert!(said("meta", 9).contains("what opens archives"), "{}", said("meta", 9));
+        assert!(
+            !said("meta", 0).contains("what opens archives") && !said("jobs", 9).contains("opens archives")
+        );
+    }
 }

@@ -128,17 +128,19 @@ impl Fetch<'_> {
         let (from, identity) = (path, self.identity.clone());
         let checked = tokio::task::spawn_blocking(move || check(&from, identity)).await;
         let found = checked.map_err(|error| Trouble::Disk(error.to_string()))?;
-        let GoodArchive { contents: Contents { about, .. }, server, authorities } =
+        let GoodArchive { contents: Contents { about, .. }, server, formerly, authorities } =
             found.map_err(|error| Trouble::of_archive(&error))?;
         let known = self.folder.server().map_err(|error| Trouble::Disk(format!("{error:#}")))?;
-        if known.as_ref().is_some_and(|known| *known != HEXLOWER.encode(&server)) {
+        let [server, formerly] = [server, formerly].map(|digest| HEXLOWER.encode(&digest));
+        if known.as_ref().is_some_and(|known| ![&server, &formerly].contains(&known)) {
             return Err(Trouble::OtherServer);
         }
         if about.incarnation < self.incarnation {
             return Err(Trouble::Older { came: about.incarnation, have: self.incarnation });
         }
-        if known.is_none() {
-            let put = self.folder.put_server(&HEXLOWER.encode(&server));
+        // Also in the place of what an earlier version has written down.
+        if known.is_none_or(|known| known != server) {
+            let put = self.folder.put_server(&server);
             put.map_err(|error| Trouble::Disk(format!("{error:#}")))?;
         }
         let name = archive_name(Timestamp(about.made_at_ms));

@@ -216,9 +216,15 @@ async fn a_standby_refuses_archives_of_another_server_says_so_and_keeps_its_own(
     let (_, trouble) = standing.trouble.as_ref().unwrap();
     assert!(trouble.to_string().contains("another server"), "{trouble}");
     assert_eq!((standing.usable(), standing.newest().is_some()), (1, true));
-    peer.answers(Answer::Archive(own.archive(here.recipient()), "own-2"));
+    // An earlier version told servers apart by something else.
+    let archive = own.archive(here.recipient());
+    let (identity, _) = here.folder.identity().unwrap();
+    let found =
+        fleet::check_archive(archive.as_slice(), &fleet::ArchiveOpener::Identities(identity)).unwrap();
+    here.folder.put_server(&data_encoding::HEXLOWER.encode(&found.formerly)).unwrap();
+    peer.answers(Answer::Archive(archive, "own-2"));
     assert_eq!(here.step().await, None);
-    assert_eq!(here.names().len(), 2);
+    assert_eq!((here.names().len(), here.folder.server().unwrap()), (2, known));
 }
 
 #[tokio::test]

@@ -119,8 +119,10 @@ fn holds_no_server(data_dir: &Path) -> Result<(), ArchiveError> {
 pub struct GoodArchive {
     /// What it holds.
     pub contents: Contents,
-    /// What tells its server from others, for as long as that has its master key.
+    /// What tells its server from others: it comes from the master key.
     pub server: Fingerprint,
+    /// What told it before, by the key check of its data file, which a salvage may have made anew.
+    pub formerly: Fingerprint,
     /// The certificates (PEM) of the server's own authorities, the present one first; empty = it has none.
     pub authorities: String,
 }
@@ -129,12 +131,12 @@ pub struct GoodArchive {
 pub fn check(from: impl io::Read, opener: &ArchiveOpener) -> Result<GoodArchive, ArchiveError> {
     let mut fits = Fits::default();
     let contents = walk(from, opener, &mut fits)?;
-    let server = fits.server();
+    let (server, formerly) = fits.server();
     let certificates = [&fits.authority, &fits.next].into_iter().flatten();
     let authorities =
         certificates.map(|pem| String::from_utf8_lossy(pem).trim_end().to_owned() + "\n").collect();
     fits.judge()?;
-    Ok(GoodArchive { contents, server, authorities })
+    Ok(GoodArchive { contents, server, formerly, authorities })
 }
 
 /// Whether an archive can be of when it says by this machine's clock: pure. A clock that is ahead makes numbers that later restores
@@ -165,7 +167,11 @@ fn restore_into(
     let open = || File::open(archive).map(|file| BufReader::with_capacity(1 << 20, file)).map_err(failed);
     let mut fits = Fits::default();
     let found = walk(open()?, opener, &mut fits)?;
-    if promotion.and_then(|promotion| promotion.server).is_some_and(|server| server != fits.server()) {
+    let (server, formerly) = fits.server();
+    if promotion
+        .and_then(|promotion| promotion.server)
+        .is_some_and(|known| ![server, formerly].contains(&known))
+    {
         return Err(ArchiveError::OtherServer);
     }
     let master = fits.judge()?;
@@ -257,9 +263,10 @@ impl Visit for Fits {
 }
 
 impl Fits {
-    /// What tells its server from others.
-    fn server(&self) -> Fingerprint {
-        fingerprint(self.key_check.as_deref().unwrap_or_default())
+    /// What tells its server from others, and what told it before.
+    fn server(&self) -> (Fingerprint, Fingerprint) {
+        let of_key = self.master.as_ref().map(|master| master.mark("server")).unwrap_or_default();
+        (fingerprint(&of_key), fingerprint(self.key_check.as_deref().unwrap_or_default()))
     }
 
     fn judge(self) -> Result<MasterKey, ArchiveError> {

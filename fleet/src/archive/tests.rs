@@ -322,6 +322,32 @@ async fn a_restore_that_fails_removes_only_what_it_has_made() {
     assert!(!exposed.join("new").exists());
 }
 
+/// A salvage may make the key check anew: a standby still knows its server by the master key.
+#[test]
+fn which_server_an_archive_is_of_is_told_by_its_master_key() {
+    let checked = |seed: u8, salt: u8| {
+        let calls = AtomicU64::new(0);
+        // The master key is what is drawn first.
+        let random = move |bytes: &mut [u8]| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => bytes.fill(seed),
+            call => bytes.fill(call as u8 ^ salt),
+        };
+        let driver = Driver { now: Arc::new(|| NOW), random: Arc::new(random) };
+        let fleet = Fleet::in_memory(Settings::of_nobody(Vec::new()), driver).unwrap();
+        let mut bytes = Vec::new();
+        let own = age::x25519::Identity::generate();
+        let key = ArchiveKey::Recipients(vec![own.to_public().to_string()]);
+        fleet.begin_archive(vec![], "0.0.1").unwrap().write(&key, &mut bytes).unwrap();
+        let identity = Secret::new(age::secrecy::ExposeSecret::expose_secret(&own.to_string()));
+        let found = check_archive(bytes.as_slice(), &ArchiveOpener::Identities(identity)).unwrap();
+        (found.server, found.formerly)
+    };
+    let (one, anew, other) = (checked(1, 0), checked(1, 0x55), checked(2, 0));
+    assert_eq!(one.0, anew.0);
+    assert_ne!(one.1, anew.1);
+    assert_ne!(one.0, other.0);
+}
+
 /// What can be brought again holds up no archive: it is told in the archive, and where archives are shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_archive_goes_without_is_told() {
