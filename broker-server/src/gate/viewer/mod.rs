@@ -1,4 +1,4 @@
-//! A viewer's session: filters, the retained set in pieces, then what changes. No IO, no clock.
+//! A viewer's session: what it has subscribed to ([`filters`]), the retained set in pieces, then what changes. No IO, no clock.
 //!
 //! The session knows up to which version of the retained set ([`Retained`]) it has said everything. The change that
 //! comes next from the router is said at once; when one is missing before it, or the mailbox was full, the session
@@ -9,6 +9,7 @@
 //! the retain flag as it was published gets, after the retained messages, an empty one for each topic that is
 //! remembered to be gone.
 
+mod filters;
 mod packets;
 
 use super::{
@@ -17,26 +18,20 @@ use super::{
     packet::{self, Protocol, Qos, v5},
     retained::{Forgotten, Retained},
 };
+use filters::Filters;
 use std::{collections::VecDeque, sync::Arc};
 
 /// What is due is written only while less than this waits to be written.
 const LOW_WATER_BYTES: usize = 16 * 1024;
 /// Topics of the retained set in one piece.
 const PIECE: usize = 32;
-/// The longest filter of a subscription, in bytes.
-const MAX_FILTER_BYTES: usize = 256;
-/// All filters of a viewer together, in bytes.
-const MAX_FILTERS_BYTES: usize = 256 * 1024;
 
 pub(super) struct ViewerSession {
     protocol: Protocol,
     sight: acl::Sight,
     /// It was refused what Home Assistant finds devices by.
     wants_discovery: bool,
-    max_filters: usize,
-    filters: Vec<Subscription>,
-    /// What the filters have together.
-    filter_bytes: usize,
+    filters: Filters,
     /// Filters whose retained messages are due, the first from this place on.
     due: VecDeque<Box<str>>,
     place: RetainedPosition,
@@ -47,12 +42,6 @@ pub(super) struct ViewerSession {
     behind: bool,
     /// How the connection ends, when that was the client's fault; for a client of MQTT 5.
     fault: Option<v5::Error>,
-}
-
-struct Subscription {
-    filter: Box<str>,
-    /// Changes carry the retain flag with which they were published: all of ours are.
-    retain_as_published: bool,
 }
 
 /// How far the retained messages of a filter were sent.
@@ -90,9 +79,7 @@ impl ViewerSession {
             protocol,
             sight: acl::Sight { debug, discovery: false },
             wants_discovery: false,
-            max_filters,
-            filters: Vec::new(),
-            filter_bytes: 0,
+            filters: Filters::new(max_filters),
             due: VecDeque::new(),
             place: START,
             changes: VecDeque::new(),
@@ -126,18 +113,7 @@ impl ViewerSession {
             self.wants_discovery |= acl::viewer_subscribes(then, filter);
             return Err(NotGranted::NothingThere);
         }
-        let known = self.filters.iter().position(|known| *known.filter == *filter);
-        let subscription =
-            Subscription { filter: filter.into(), retain_as_published: wish.retain_as_published };
-        match known {
-            Some(known) => self.filters[known] = subscription,
-            None if self.has_no_room_for(filter) => return Err(NotGranted::TooMany),
-            None => {
-                self.filter_bytes += filter.len();
-                self.filters.push(subscription);
-            }
-        }
-        let is_new = known.is_none();
+        let is_new = self.filters.put(filter, wish.retain_as_published).ok_or(NotGranted::TooMany)?;
         let wants_retained = match wish.retained {
             v5::RetainHandling::Always => true,
             v5::RetainHandling::IfNew => is_new,
@@ -154,18 +130,9 @@ impl ViewerSession {
         Ok(())
     }
 
-    fn has_no_room_for(&self, filter: &str) -> bool {
-        self.filters.len() >= self.max_filters
-            || filter.len() > MAX_FILTER_BYTES
-            || self.filter_bytes + filter.len() > MAX_FILTERS_BYTES
-    }
-
     /// Whether there was such a subscription.
     fn unsubscribe(&mut self, filter: &str) -> bool {
-        let before = self.filters.len();
-        self.filters.retain(|known| *known.filter != *filter);
-        let was_there = self.filters.len() < before;
-        self.filter_bytes -= if was_there { filter.len() } else { 0 };
+        let was_there = self.filters.remove(filter);
         if self.due.front().is_some_and(|due| **due == *filter) {
             self.place = START;
         }
@@ -239,8 +206,7 @@ impl ViewerSession {
                 for (topic, payload) in &page.found {
                     self.write_seen(topic, payload, out);
                 }
-                let is_kept =
-                    self.filters.iter().any(|known| known.filter == *filter && known.retain_as_published);
+                let is_kept = self.filters.get(filter) == Some(true);
                 page.more_after
                     .map(|topic| RetainedPosition::Standing(Some(topic)))
                     .or_else(|| is_kept.then_some(RetainedPosition::Gone(0)))
@@ -272,9 +238,8 @@ impl ViewerSession {
         if !acl::viewer_sees(self.sight.debug, topic) {
             return;
         }
-        let mut takers = self.filters.iter().filter(|known| packet::matches(topic, &known.filter)).peekable();
-        if takers.peek().is_some() {
-            self.write(topic, payload, takers.any(|known| known.retain_as_published), out);
+        if let Some(retain) = self.filters.takes(topic) {
+            self.write(topic, payload, retain, out);
         }
     }
 
