@@ -15,6 +15,10 @@ use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "holdfast-archive-";
 const SUFFIX: &str = ".age";
+/// How the name of the file begins in which a server notes which archives are its own; which server follows.
+const NOTE: &str = ".holdfast-archives-of-";
+/// What each file of age begins with.
+const AGE: &[u8] = b"age-encryption.org/v1";
 /// The name that an archive for a standby never gets: it has none as soon as it can be read.
 const ASIDE: &str = "for-a-standby";
 /// A draft that nobody has written to for so long is nobody's any more, in milliseconds: whoever writes one writes all the time.
@@ -131,6 +135,52 @@ impl ArchiveFolder {
         Ok(kept)
     }
 
+    /// Those of them that are a server's own, newest first: what another server has noted as its own is not, and neither is a file
+    /// of that name that is none of age. What nobody has noted is of before there were notes.
+    pub fn own(&self, server: &str) -> Result<Vec<Kept>, ArchiveError> {
+        let all = self.list()?;
+        if all.is_empty() {
+            return Ok(all);
+        }
+        let (own, others) = self.noted(server)?;
+        let is_own = |kept: &Kept| own.contains(&kept.name) || !others.contains(&kept.name);
+        Ok(all.into_iter().filter(|kept| is_own(kept) && is_of_age(&self.path.join(&kept.name))).collect())
+    }
+
+    /// The names that this server has noted as its own, and those that others have.
+    fn noted(&self, server: &str) -> Result<(BTreeSet<String>, BTreeSet<String>), ArchiveError> {
+        let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for entry in fs::read_dir(&self.path).map_err(failed_at(&self.path))? {
+            let entry = entry.map_err(failed_at(&self.path))?;
+            let name = entry.file_name();
+            let of = name.to_str().filter(|name| Draft::target_of(name).is_none());
+            let Some(of) = of.and_then(|name| name.strip_prefix(NOTE)) else { continue };
+            // Where another user's can't be read, neither can that one's archives.
+            let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+            let names = if of == server { &mut own } else { &mut others };
+            names.extend(text.lines().map(str::to_owned));
+        }
+        others.retain(|name| !own.contains(name));
+        Ok((own, others))
+    }
+
+    /// Notes that an archive of this name is a server's own; what is gone is forgotten.
+    fn note(&self, server: &str, name: &str) -> Result<(), ArchiveError> {
+        let (own, _) = self.noted(server)?;
+        let there: BTreeSet<String> = self.list()?.into_iter().map(|kept| kept.name).collect();
+        let mut names: BTreeSet<&str> =
+            own.iter().filter(|name| there.contains(*name)).map(String::as_str).collect();
+        names.insert(name);
+        let text: String = names.into_iter().map(|name| format!("{name}\n")).collect();
+        let path = self.path.join(format!("{NOTE}{server}"));
+        let written = || {
+            let draft = Draft::begin(&path, true)?;
+            io::Write::write_all(&mut &draft, text.as_bytes())?;
+            draft.publish()
+        };
+        written().map_err(failed_at(&path))
+    }
+
     /// Opens an archive by its name, and nothing else of the folder.
     pub fn open(&self, name: &str) -> Result<Option<(File, Kept)>, ArchiveError> {
         let Some(kept) = self.list()?.into_iter().find(|kept| kept.name == name) else { return Ok(None) };
@@ -147,7 +197,8 @@ impl ArchiveFolder {
     fn remove_drafts(&self, now: Timestamp) -> Result<(), ArchiveError> {
         let is_left = |target: &str, process, unwritten_ms| {
             let is_gone = self.makes && is_gone(process);
-            target == ASIDE || instant(target).is_some() && (is_gone || unwritten_ms >= LEFT_AFTER_MS)
+            let is_of_archives = instant(target).is_some() || target.starts_with(NOTE);
+            target == ASIDE || is_of_archives && (is_gone || unwritten_ms >= LEFT_AFTER_MS)
         };
         for name in remove_drafts(&self.path, now, is_left)? {
             tracing::info!(name, "the draft of an archive was removed, which was broken off");
@@ -173,7 +224,12 @@ impl ArchiveFolder {
         self.be_there()?;
         let at = archiving.made_at();
         self.remove_drafts(at)?;
-        let name = archive_name(at);
+        let server = archiving.server().to_owned();
+        // Another server may make one in the same second.
+        let (_, others) = self.noted(&server)?;
+        let seconds = (0..).map(|second| archive_name(at.plus_ms(second * 1_000)));
+        let name =
+            seconds.into_iter().find(|name| !others.contains(name)).unwrap_or_else(|| archive_name(at));
         let path = self.path.join(&name);
         let draft = Draft::begin(&path, true).map_err(failed_at(&path))?;
         let (key, opener) = with_opener(key);
@@ -182,14 +238,25 @@ impl ArchiveFolder {
         if (found.rows, found.about.made_at_ms) != (rows, at.0) {
             return Err(ArchiveError::damaged("what was read back is not what was written"));
         }
+        // Before it is there: what nobody has noted counts for each of them.
+        self.note(&server, &name)?;
         draft.publish().map_err(failed_at(&path))?;
         let bytes = fs::metadata(&path).map_err(failed_at(&path))?.len();
-        for old in beyond(&self.list()?, self.keep, at) {
+        // A name may be a second later than what it is of.
+        let named_at = instant(&name).map_or(at, |named| named.max(at));
+        for old in beyond(&self.own(&server)?, self.keep, named_at) {
             let path = self.path.join(&old.name);
             fs::remove_file(&path).map_err(failed_at(&path))?;
         }
         Ok(Kept { name, at, bytes })
     }
+}
+
+/// Whether a file begins as those of age do.
+fn is_of_age(path: &Path) -> bool {
+    let mut begins = [0; AGE.len()];
+    File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut begins)).is_ok()
+        && begins == AGE
 }
 
 /// Removes what backups to `to`, a folder or a file, have left that were broken off: drafts of archives that nobody has written

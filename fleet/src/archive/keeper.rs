@@ -177,7 +177,7 @@ impl Archives {
 
     /// Reads the folder anew; what it can't is told as what fails. Blocks.
     pub fn look(&self) {
-        let found = self.folder.list();
+        let found = self.folder.own(&self.fleet.archives_of());
         let mut state = self.state();
         match found {
             Ok(kept) => state.kept = kept,
@@ -320,7 +320,8 @@ impl Archives {
 
     /// Opens one by its name, to be sent; `None` = there is none of that name. Blocks.
     pub fn open(&self, name: &str) -> Result<Option<(File, Kept)>, ArchiveError> {
-        self.folder.open(name)
+        let is_own = self.folder.own(&self.fleet.archives_of())?.iter().any(|kept| kept.name == name);
+        if is_own { self.folder.open(name) } else { Ok(None) }
     }
 }
 

@@ -348,6 +348,50 @@ fn which_server_an_archive_is_of_is_told_by_its_master_key() {
     assert_ne!(one.0, other.0);
 }
 
+/// A mount that is shared, or a restored server with the settings of the first: what one has made is no other's to count or remove.
+#[test]
+fn two_servers_with_one_folder_keep_their_own_archives() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = ArchiveFolder { path: scratch.path().join("shared"), keep: 2, makes: true };
+    let minutes = Arc::new(AtomicU64::new(0));
+    let own = age::x25519::Identity::generate();
+    let key = ArchiveKey::Recipients(vec![own.to_public().to_string()]);
+    let server = |seed: u8| {
+        let minutes = minutes.clone();
+        let now = move || Timestamp(NOW.0 + minutes.load(Ordering::Relaxed) * 60_000);
+        let driver = Driver { now: Arc::new(now), random: Arc::new(move |bytes| bytes.fill(seed)) };
+        Fleet::in_memory(Settings::of_nobody(Vec::new()), driver).unwrap()
+    };
+    let (one, other) = (server(1), server(2));
+    let make = |fleet: &Fleet| folder.make(fleet.begin_archive(vec![], "0.0.1").unwrap(), &key).unwrap().name;
+    let count = |fleet: &Fleet| {
+        let own = folder.own(&fleet.archives_of()).unwrap();
+        own.into_iter().map(|kept| kept.name).collect::<Vec<_>>()
+    };
+    // Of before there were notes.
+    let old = make(&one);
+    fs::remove_file(folder.path.join(format!(".holdfast-archives-of-{}", one.archives_of()))).unwrap();
+    assert_eq!((count(&one), count(&other)), (vec![old.clone()], vec![old]));
+    let (mut of_one, mut of_other) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        minutes.fetch_add(1, Ordering::Relaxed);
+        // Both in one second.
+        of_one.insert(0, make(&one));
+        of_other.insert(0, make(&other));
+    }
+    assert_ne!(of_one[0], of_other[0]);
+    assert_eq!((count(&one), count(&other)), (of_one[..2].to_vec(), of_other[..2].to_vec()));
+    // A file of that name that is none of age, such as one of a disk that was full, is no archive.
+    let fake = archive_name(Timestamp(NOW.0 + 3_600_000));
+    for bytes in ["", "age-enc", "something else that is as long"] {
+        fs::write(folder.path.join(&fake), bytes).unwrap();
+        assert_eq!(count(&one), of_one[..2]);
+    }
+    minutes.fetch_add(1, Ordering::Relaxed);
+    make(&one);
+    assert!(folder.path.join(&fake).exists(), "it is not removed either");
+}
+
 /// What can be brought again holds up no archive: it is told in the archive, and where archives are shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_archive_goes_without_is_told() {

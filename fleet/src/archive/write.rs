@@ -11,6 +11,7 @@ use crate::incarnation;
 use crate::refused::StoreError;
 use crate::store::{Aside, HOSTS, Moment, NAMES, Order, ReadView, Reads as _, Span, file_format};
 use age::stream::StreamWriter;
+use data_encoding::HEXLOWER;
 use schema::Timestamp;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -40,6 +41,7 @@ pub struct Archiving {
     aside: Option<Aside>,
     about: About,
     parts: Vec<ArchivePart>,
+    server: String,
 }
 
 impl Fleet {
@@ -58,6 +60,11 @@ impl Fleet {
     ) -> Result<Archiving, ArchiveError> {
         let aside = moment.open()?;
         self.archiving(aside.view()?, Some(aside), parts, version)
+    }
+
+    /// What tells this server's archives from another one's in one folder; nothing can be learnt of the master key from it.
+    pub(super) fn archives_of(&self) -> String {
+        HEXLOWER.encode(&self.context().master.mark("archives"))
     }
 
     fn archiving(
@@ -91,7 +98,7 @@ impl Fleet {
         };
         let mut all = vec![ArchivePart { name: "master.key", bytes: context.master.text() }];
         all.extend(parts);
-        Ok(Archiving { view, aside, about, parts: all })
+        Ok(Archiving { view, aside, about, parts: all, server: self.archives_of() })
     }
 }
 
@@ -107,6 +114,11 @@ impl Archiving {
     #[must_use]
     pub const fn made_at(&self) -> Timestamp {
         Timestamp(self.about.made_at_ms)
+    }
+
+    /// Whose it is: see [`Fleet::archives_of`].
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// Writes it; returns how many rows it holds. Reads the whole data file, and blocks.
