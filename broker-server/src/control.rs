@@ -95,6 +95,9 @@ pub enum Ask {
     Archive {
         /// `age` recipients; none = the passphrase opens it.
         recipients: Vec<String>,
+        /// One more, which whoever asks has drawn to read it back, and forgets.
+        #[serde(default)]
+        reads_back: Option<String>,
         /// What opens it.
         passphrase: Option<Secret>,
     },
@@ -329,11 +332,12 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
             }
             Err(why) => Answer::Refused(why.to_string()),
         },
-        Ok(Ask::Archive { recipients, passphrase }) => {
+        Ok(Ask::Archive { mut recipients, reads_back, passphrase }) => {
             let for_whom = match recipients.as_slice() {
                 [] => "by the command line, with a passphrase".to_owned(),
                 some => format!("by the command line, for {}", some.join(", ")),
             };
+            recipients.extend(reads_back);
             match archive::Sending::begin(&archives, recipients, passphrase).await {
                 Ok(sending) => {
                     fleet.note_of_archive(AuditAction::ArchiveDownloaded, for_whom, By::system()).await;

@@ -36,6 +36,10 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
         let _ = writeln!(io::stderr(), "removed {name}: the draft of an archive that was broken off");
     }
     let (key, opener) = key_of(options)?;
+    let reads_back = match &opener {
+        ArchiveOpener::Drawn(drawn) => Some(drawn.recipient()),
+        _ => None,
+    };
     let tell = || match &opener {
         ArchiveOpener::Passphrase(drawn) if options.generate && !options.json => passphrase::tell(drawn),
         _ => Ok(()),
@@ -45,9 +49,10 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
             let mut stream = tokio::io::BufReader::new(stream);
             let (recipients, passphrase) = match key {
                 ArchiveKey::Passphrase(passphrase) => (Vec::new(), Some(passphrase)),
-                ArchiveKey::Recipients(recipients) => (recipients, None),
+                ArchiveKey::Recipients(_) => (options.recipient.clone(), None),
             };
-            let at = match control::put(&mut stream, &Ask::Archive { recipients, passphrase }).await? {
+            let ask = Ask::Archive { recipients, reads_back, passphrase };
+            let at = match control::put(&mut stream, &ask).await? {
                 Answer::Archive { made_at_ms } => Timestamp(made_at_ms),
                 Answer::Refused(why) => anyhow::bail!(why),
                 _ => anyhow::bail!("the server that runs is of another version"),
