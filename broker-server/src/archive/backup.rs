@@ -78,7 +78,7 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
     let found = check(&draft, &opener)?;
     draft.publish().with_context(|| path.display().to_string())?;
     if options.json {
-        let mut told = super::restore::facts(&found.about, found.rows);
+        let mut told = super::restore::of_contents(&found);
         told["path"] = path.display().to_string().into();
         told["bytes"] = fs::metadata(&path).map(|facts| facts.len()).ok().into();
         if let (true, ArchiveOpener::Passphrase(drawn)) = (options.generate, &opener) {

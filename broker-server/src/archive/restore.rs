@@ -31,7 +31,7 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
     let Some(data_dir) = &options.data_dir else {
         let found = look_through(BufReader::with_capacity(1 << 20, opened), &opener)?;
         if options.json {
-            return Ok(out::line(facts(&found.about, found.rows))?);
+            return Ok(out::line(of_contents(&found))?);
         }
         return Ok(out::line(in_words(archive, &found))?);
     };
@@ -65,9 +65,11 @@ fn rehearse(options: &cli::Restore, opener: &ArchiveOpener) -> anyhow::Result<()
         told["credentials"] = holds.credentials.into();
         told["unreadable_secrets"] = holds.sealed.into();
         told["accounts"] = holds.accounts.into();
+        told["succeeded_by"] = restored.succession.as_ref().map(|it| it.incarnation.0).into();
         out::line(told)?;
     } else {
-        out::print(rehearsed(&options.archive, about, restored.rows, &holds))?;
+        let stood_still = restored.succession.as_ref().map(|it| warning(it.incarnation)).unwrap_or_default();
+        out::print(rehearsed(&options.archive, about, restored.rows, &holds) + &stood_still)?;
     }
     anyhow::ensure!(holds.sealed == 0, "{} secrets of hosts do not open with its master key", holds.sealed);
     Ok(())
@@ -130,8 +132,15 @@ fn rehearsed(archive: &Path, about: &About, rows: u64, holds: &Holds) -> String 
     )
 }
 
+/// What an archive is found to be, for programs.
+pub(super) fn of_contents(found: &Contents) -> serde_json::Value {
+    let mut told = facts(&found.about, found.rows);
+    told["succeeded_by"] = found.succeeded_by.map(|it| it.0).into();
+    told
+}
+
 /// What an archive is of, for programs.
-pub(super) fn facts(about: &About, rows: u64) -> serde_json::Value {
+fn facts(about: &About, rows: u64) -> serde_json::Value {
     serde_json::json!({
         "as_of": web::rfc3339(Timestamp(about.made_at_ms)),
         "incarnation": about.incarnation,
@@ -177,7 +186,10 @@ pub(super) fn in_words(path: &Path, found: &Contents) -> String {
     } else {
         format!("of {}", addresses.join(","))
     };
-    let lacks: String = about.lacks.iter().map(|what| format!("\nit goes without {what}")).collect();
+    let mut lacks: String = about.lacks.iter().map(|what| format!("\nit goes without {what}")).collect();
+    if let Some(successor) = found.succeeded_by {
+        lacks.push_str(&format!("\n{}", warning(successor).trim_end()));
+    }
     format!(
         "{}: the server {of} as of {} ({}, {} of the data file{before}; holdfast-server {}){lacks}",
         path.display(),
@@ -284,6 +296,22 @@ mod tests {
         ] {
             assert_eq!(age(Timestamp(at), now), said);
         }
+    }
+
+    #[test]
+    fn what_an_archive_is_of_says_that_its_server_stood_still() {
+        let said = |succeeded_by| {
+            let about = serde_json::from_value(serde_json::json!({
+                "holdfast_archive": 1, "made_at_ms": 1_780_000_000_000_u64, "server_version": "0.1.0", "data_format": 5,
+                "incarnation": 3, "hosts": 2, "mqtt_address": "a:1",
+            }));
+            let found = Contents { about: about.unwrap(), rows: 7, succeeded_by };
+            (in_words(Path::new("/a.age"), &found), of_contents(&found)["succeeded_by"].as_u64())
+        };
+        let (words, told) = said(Some(Incarnation(9)));
+        assert!(words.contains("WARNING: this server stood still") && told == Some(9), "{words}");
+        let (words, told) = said(None);
+        assert!(!words.contains("WARNING") && told.is_none(), "{words}");
     }
 
     #[test]

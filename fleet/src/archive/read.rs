@@ -4,7 +4,9 @@ use super::about::{About, Counts, FORM};
 use super::block;
 use super::error::{ARCHIVE_PARTS, ArchiveError};
 use super::key::ArchiveOpener;
-use crate::store::{check_row, file_format};
+use crate::record::meta::{META_SUCCEEDED, Meta};
+use crate::store::{META, StoredRow as _, TableKey as _, check_row, file_format};
+use schema::Incarnation;
 use std::collections::BTreeSet;
 use std::io::Read;
 use zeroize::Zeroizing;
@@ -29,6 +31,8 @@ pub struct Contents {
     pub about: About,
     /// How many rows there are.
     pub rows: u64,
+    /// Which incarnation has the place of its server, which stood still; `None` = none.
+    pub succeeded_by: Option<Incarnation>,
 }
 
 struct OnlyLook;
@@ -56,6 +60,7 @@ pub(super) fn walk(
     let mut about: Option<About> = None;
     let (mut counted, mut ended) = (Counts::default(), None);
     let mut met = BTreeSet::new();
+    let mut succeeded_by = None;
     for entry in archive.entries().map_err(ArchiveError::from_reading)? {
         let mut entry = entry.map_err(ArchiveError::from_reading)?;
         let name = entry.path().map_err(ArchiveError::from_reading)?.to_string_lossy().into_owned();
@@ -75,6 +80,7 @@ pub(super) fn walk(
             (Some(about), name) => match name.strip_prefix("rows/").and_then(|rest| rest.split_once('/')) {
                 Some((table, _)) => {
                     counted.add(table, check_block(about, table, &bytes)?);
+                    succeeded_by = succeeded_by.or_else(|| succession_in(about, table, &bytes));
                     visit.rows(table, &bytes)?;
                 }
                 None => {
@@ -97,7 +103,7 @@ pub(super) fn walk(
     if ended != counted {
         return Err(ArchiveError::damaged("it holds other rows than it says"));
     }
-    Ok(Contents { about, rows: counted.sum() })
+    Ok(Contents { about, rows: counted.sum(), succeeded_by })
 }
 
 fn json<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, ArchiveError> {
@@ -122,6 +128,23 @@ fn read_about(bytes: &[u8]) -> Result<About, ArchiveError> {
         return Err(ArchiveError::Older { found: about.data_format, oldest: file_format::oldest() });
     }
     Ok(about)
+}
+
+/// Who has the place of the server, where one of these rows says so.
+fn succession_in(about: &About, table: &str, bytes: &[u8]) -> Option<Incarnation> {
+    let mut found = None;
+    if table == META.name() {
+        // Each row was decoded already.
+        let _ = block::read(bytes, |mut key, row| {
+            if let (Some(META_SUCCEEDED), Ok(Meta::Succeeded(it))) =
+                (String::read(&mut key).as_deref(), Meta::from_bytes(row))
+            {
+                found = Some(it.incarnation);
+            }
+            Ok::<_, ArchiveError>(())
+        });
+    }
+    found.filter(|it| it.0 > about.incarnation)
 }
 
 /// Decodes each row; returns how many there are. A table that is no more is one of an older form, and is brought up to

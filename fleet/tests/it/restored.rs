@@ -481,6 +481,11 @@ async fn whoever_makes_a_server_anew_that_stood_still_hears_who_has_its_place() 
     fleet.shutdown().await;
     drop(fleet);
     let by_number = Some(promoted.incarnation);
+    let looked = |archive: &std::path::Path, opener: &ArchiveOpener| {
+        fleet::look_through(std::fs::File::open(archive).unwrap(), opener).unwrap()
+    };
+    assert_eq!(looked(&file, &first.opener).succeeded_by, None);
+    assert_eq!(looked(&second.folder.path().join("archive.age"), &second.opener).succeeded_by, by_number);
     let to = second.folder.path().join("restored");
     let restored =
         fleet::restore(&second.folder.path().join("archive.age"), &second.opener, &to, world.driver());
