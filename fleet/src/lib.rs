@@ -117,7 +117,7 @@ pub use archive::{
     ARCHIVE_PARTS, About, ArchiveError, ArchiveFolder, ArchiveKey, ArchiveKeyFacts, ArchiveOpener,
     ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Beside, Contents, DrawnIdentity,
     GoodArchive, Holds, Kept, MadeAside, NoArchive, Parts, Promotion, Rehearsal, RestoreAs, Restored,
-    archive_name, check_archive, check_recipient, is_drawn, look_through, new_identity, promote,
+    Scratch, archive_name, check_archive, check_recipient, is_drawn, look_through, new_identity, promote,
     recipient_of, rehearse, remove_left_drafts, restore, restore_as,
 };
 pub use authority::AuthorityUse;

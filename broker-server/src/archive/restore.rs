@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use fleet::{
-    About, ArchiveError, ArchiveOpener, Contents, Driver, Holds, Rehearsal, RestoreAs, Restored,
+    About, ArchiveError, ArchiveOpener, Contents, Driver, Holds, Rehearsal, RestoreAs, Restored, Scratch,
     look_through, record::Secret,
 };
 use schema::{Incarnation, Timestamp};
@@ -17,6 +17,7 @@ use std::{
     path::Path,
     sync::Arc,
 };
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 /// Restores a server, or only looks through its archive.
@@ -26,7 +27,7 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
     let opened = File::open(archive).with_context(|| archive.display().to_string())?;
     let opener = opener(options)?;
     if options.rehearse {
-        return rehearse(options, &opener);
+        return rehearse(options, opener);
     }
     let Some(data_dir) = &options.data_dir else {
         let found = look_through(BufReader::with_capacity(1 << 20, opened), &opener)?;
@@ -51,11 +52,13 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
 }
 
 /// Makes a server of the archive, looks at it, and removes it.
-fn rehearse(options: &cli::Restore, opener: &ArchiveOpener) -> anyhow::Result<()> {
+fn rehearse(options: &cli::Restore, opener: ArchiveOpener) -> anyhow::Result<()> {
     let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
     let look = |data_dir: &Path| would_start(data_dir).map_err(|why| format!("{why:#}"));
-    let Rehearsal { restored, holds } = fleet::rehearse(&options.archive, opener, &parent, driver, look)?;
+    let archive = options.archive.clone();
+    let Rehearsal { restored, holds } =
+        unless_ended(&parent, move |scratch| fleet::rehearse(&archive, &opener, scratch, driver, look))?;
     let about = &restored.about;
     if options.json {
         let mut told = facts(about, restored.rows);
@@ -73,6 +76,33 @@ fn rehearse(options: &cli::Restore, opener: &ArchiveOpener) -> anyhow::Result<()
     }
     anyhow::ensure!(holds.sealed == 0, "{} secrets of hosts do not open with its master key", holds.sealed);
     Ok(())
+}
+
+/// Works in a folder of its own below `parent`, until somebody ends this process: then the folder goes, with the master key that is
+/// in it.
+fn unless_ended<T: Send + 'static>(
+    parent: &Path,
+    work: impl FnOnce(&Scratch) -> Result<T, ArchiveError> + Send + 'static,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        // Before there is anything to be removed.
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let scratch = Arc::new(Scratch::begin(parent)?);
+        let works_in = Arc::clone(&scratch);
+        let working = tokio::task::spawn_blocking(move || work(&works_in));
+        tokio::select! {
+            done = working => return anyhow::Ok(done??),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // Whoever works finds nothing there any more.
+        scratch.remove()?;
+        anyhow::bail!("it was ended by a signal; the folder of the rehearsal was removed")
+    });
+    runtime.shutdown_background();
+    done
 }
 
 /// Whether a server with this folder and the settings in it would start.

@@ -308,7 +308,7 @@ fn remove_drafts(
 }
 
 /// Whether no other process of this machine has this number; `false` where that can't be told.
-pub(super) fn is_gone(process: u32) -> bool {
+fn is_gone(process: u32) -> bool {
     let own = std::process::id();
     let processes = Path::new("/proc");
     process == own

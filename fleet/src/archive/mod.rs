@@ -48,7 +48,7 @@ pub use key::{
 pub(crate) use new_folder::NewFolder;
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
-pub use rehearse::{Holds, Rehearsal, rehearse};
+pub use rehearse::{Holds, Rehearsal, Scratch, rehearse};
 pub(crate) use restore::is_free;
 pub use restore::{
     GoodArchive, Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as,

@@ -426,14 +426,18 @@ async fn a_rehearsal_opens_and_counts_all_and_leaves_nothing() {
     let left = parent.join("holdfast-rehearsal.4194399/server");
     fs::create_dir_all(&left).unwrap();
     fs::write(left.join("master.key"), "a secret").unwrap();
-    let runs = parent.join(format!("holdfast-rehearsal.{}", std::os::unix::process::parent_id()));
+    fs::write(parent.join("holdfast-rehearsal.4194399/lock"), "").unwrap();
+    // One of another container that runs, whose process nobody here sees.
+    let runs = parent.join(format!("holdfast-rehearsal.{}", std::process::id()));
     fs::create_dir(&runs).unwrap();
+    let held = fs::File::create(runs.join("lock")).unwrap();
+    held.lock().unwrap();
     let is_clear = || {
         let mut names = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().path());
         names.next() == Some(runs.clone()) && names.next().is_none()
     };
     let mut looked = None;
-    let rehearsed = rehearse(&archive, &opener, &parent, driver(), |made| {
+    let rehearsed = rehearse(&archive, &opener, &Scratch::begin(&parent).unwrap(), driver(), |made| {
         looked = Some((
             made.join("master.key").exists(),
             fs::metadata(made.parent().unwrap()).unwrap().mode() & 0o777,
@@ -445,11 +449,16 @@ async fn a_rehearsal_opens_and_counts_all_and_leaves_nothing() {
     assert_eq!((restored.about.hosts, holds.hosts, holds.credentials, holds.accounts), (40, 40, 40, 1));
     assert_eq!((holds.enrolled, holds.jobs, holds.newest_job_at, holds.sealed), (0, 0, None, 0));
     assert!(is_clear());
-    let refused = rehearse(&archive, &opener, &parent, driver(), |_| Err("no port".to_owned())).unwrap_err();
+    let refused = rehearse(&archive, &opener, &Scratch::begin(&parent).unwrap(), driver(), |_| {
+        Err("no port".to_owned())
+    })
+    .unwrap_err();
     assert!(refused.to_string().ends_with("would not start: no port"), "{refused}");
     assert!(is_clear());
     fs::write(&archive, &bytes[..bytes.len() - 9]).unwrap();
-    let refused = rehearse(&archive, &opener, &parent, driver(), |_| panic!("nothing is made"));
+    let refused = rehearse(&archive, &opener, &Scratch::begin(&parent).unwrap(), driver(), |_| {
+        panic!("nothing is made")
+    });
     assert!(matches!(refused, Err(ArchiveError::Damaged(_))));
     assert!(is_clear());
 }

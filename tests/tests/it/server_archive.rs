@@ -1,5 +1,6 @@
 //! Archives of the server: made while it runs, opened by `age`, and made a server again to which its agents return.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -376,4 +377,30 @@ fn a_kill_in_any_phase_leaves_neither_half_an_archive_that_counts_nor_half_a_ser
         fs::remove_dir_all(&new).expect("a whole one");
     }
     assert!(torn > 0, "no kill came in the middle");
+}
+
+/// What it makes is a server with its master key in clear.
+#[test]
+fn a_rehearsal_that_is_ended_by_a_signal_leaves_nothing() {
+    let scratch = Scratch::new();
+    let server = with_many_rows(&scratch);
+    let (archive, folder) = (scratch.path().join("archive.age"), scratch.folder("rehearsals"));
+    let words = |path: &Path| path.display().to_string();
+    let line = ["backup", "--data-dir", &words(&server.data_dir), "--to", &words(&archive)];
+    let _ = holdfast(&line, &format!("{PASSPHRASE}\n")).expect_success("an archive");
+    let pass = scratch.path().join("pass");
+    fs::write(&pass, PASSPHRASE).expect("a passphrase");
+    let left = || fs::read_dir(&folder).expect("a folder").flatten().count();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut command = Command::new(tools::program("holdfast-server"));
+        command.arg("restore").arg(&archive).arg("--rehearse").arg("--scratch").arg(&folder);
+        command.arg("--passphrase-file").arg(&pass);
+        let mut process = Process::start("a rehearsal", command);
+        while left() == 0 && process.ended().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        process.signal(signal);
+        assert!(!process.end(LONG).success(), "it was ended");
+        assert_eq!(left(), 0);
+    }
 }
