@@ -38,3 +38,12 @@ pub(crate) async fn confirm_password(ctx: &Ctx, field: &str, password: Secret) -
     ctx.app.keep_tries().await;
     Ok(())
 }
+
+/// The own password of a person, before something that others can't undo; a token has none to give.
+pub(crate) async fn confirm_person(ctx: &Ctx, password: Option<Secret>) -> Result<(), Problem> {
+    if ctx.caller.as_ref().is_none_or(|caller| caller.session.is_none()) {
+        return Ok(());
+    }
+    let password = password.ok_or_else(|| Problem::invalid("password", "Your own password is needed."))?;
+    confirm_password(ctx, "password", password).await
+}

@@ -28,6 +28,7 @@
 
 mod account;
 mod acknowledge;
+mod agent_access_request;
 mod api;
 mod app;
 mod archive_request;

@@ -1,6 +1,7 @@
 //! How agents reach this server: the addresses that they are given, and the authorities that they trust. For admins.
 
 use super::problem_view::ProblemView;
+use crate::agent_access_request::{self, Force};
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, many};
@@ -11,7 +12,7 @@ use crate::words::Badge;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use data_encoding::HEXLOWER;
-use fleet::{AddressUse, AuthorityUse, Dependent, FleetState, Refused};
+use fleet::{AddressUse, AuthorityUse, Dependent, FleetState};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -190,19 +191,19 @@ async fn again(ctx: &Ctx, problem: Problem) -> Result<Response<Body>, Problem> {
 
 /// `POST /agent-access/retire`.
 pub(crate) async fn retire(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
-    let retired = ctx.app.fleet.retire_address(form.text("address"), form.has("force"), ctx.by()).await;
-    shown(&ctx, retired).await
+    let force = Force { is_meant: form.has("force"), password: form.secret("password") };
+    shown(&ctx, agent_access_request::retire(&ctx, form.text("address"), force).await).await
 }
 
 /// `POST /agent-access/rotate`.
 pub(crate) async fn rotate(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
-    let rotated = (ctx.app.settings.rotate)(form.has("force"), ctx.by()).await;
-    shown(&ctx, rotated).await
+    let force = Force { is_meant: form.has("force"), password: form.secret("password") };
+    shown(&ctx, agent_access_request::rotate(&ctx, force).await).await
 }
 
 /// The page after something was done or refused.
-async fn shown(ctx: &Ctx, done: Result<(), Refused>) -> Result<Response<Body>, Problem> {
-    match done.map_err(Problem::from) {
+async fn shown(ctx: &Ctx, done: Result<(), Problem>) -> Result<Response<Body>, Problem> {
+    match done {
         Ok(()) => Ok(ctx.go("/agent-access")),
         Err(problem) if matches!(problem.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) => {
             again(ctx, problem).await

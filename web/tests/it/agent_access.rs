@@ -63,7 +63,20 @@ async fn an_address_that_the_settings_name_no_more_is_retired_by_the_form() {
     admin.csrf = csrf;
     assert_eq!(given(&admin).await.len(), 2);
 
-    admin.post_form("/agent-access/retire", "address=old.lan%3A8883&force=on").await.expect(303);
+    // Whoever sits at an unlocked screen can't lose hosts.
+    for password in ["", "&password=another"] {
+        let form = format!("address=old.lan%3A8883&force=on{password}");
+        let refused = admin.post_form("/agent-access/retire", &form).await.expect(422);
+        assert!(
+            refused.text.contains("our own password is needed") || refused.text.contains("not your password")
+        );
+    }
+    let forced = json!({"address": OLD, "force": true});
+    admin.post("/api/agent-access/retire", &forced).await.expect(422);
+    assert_eq!(given(&admin).await.len(), 2);
+
+    let form = format!("address=old.lan%3A8883&force=on&password={}", PASSWORD.replace(' ', "+"));
+    admin.post_form("/agent-access/retire", &form).await.expect(303);
     assert_eq!(given(&admin).await, [(NEW.to_owned(), false)]);
     let retired = audited(&admin, "address.retired").await;
     assert_eq!(retired.len(), 1);
@@ -127,7 +140,13 @@ async fn the_authority_is_replaced_by_the_form_in_two_steps() {
 
     // By force at once.
     admin.post_form("/agent-access/rotate", "").await.expect(303);
-    admin.post_form("/agent-access/rotate", "force=on").await.expect(303);
+    admin.post_form("/agent-access/rotate", "force=on").await.expect(422);
+    admin.post("/api/agent-access/rotate", &json!({"force": true})).await.expect(422);
+    assert_eq!(authorities(&admin).await, 2);
+    admin
+        .post_form("/agent-access/rotate", &format!("force=on&password={}", PASSWORD.replace(' ', "+")))
+        .await
+        .expect(303);
     assert_eq!((authorities(&admin).await, audited(&admin, "authority.retired").await.len()), (1, 2));
 }
 

@@ -2,6 +2,7 @@
 
 use crate::format::rfc3339;
 use data_encoding::HEXLOWER;
+use fleet::record::Secret;
 use fleet::{AddressUse, AuthorityUse, Dependent};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,6 +54,9 @@ pub(crate) struct RotateIn {
     /// Also when hosts are lost by it, until somebody enrols them anew.
     #[serde(default)]
     pub(crate) force: bool,
+    /// The own password again, where hosts are lost; a token has none.
+    #[schema(value_type = Option<String>)]
+    pub(crate) password: Option<Secret>,
 }
 
 impl From<AuthorityUse> for AuthorityOut {
@@ -85,6 +89,9 @@ pub(crate) struct RetireIn {
     /// Also when hosts are lost with it, until somebody enrols them anew.
     #[serde(default)]
     pub(crate) force: bool,
+    /// The own password again, where hosts are lost; a token has none.
+    #[schema(value_type = Option<String>)]
+    pub(crate) password: Option<Secret>,
 }
 
 impl From<Dependent> for DependentOut {
