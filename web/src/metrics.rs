@@ -161,7 +161,7 @@ fn of_agent_access(addresses: &[AddressUse], authorities: &[AuthorityUse]) -> Ve
         (
             "holdfast_agent_address_dependent_hosts",
             "gauge",
-            "Enrolled hosts that have come by no other address: they would be lost with it.",
+            "Enrolled hosts that have come by no other address that stays, since this one retires where it does: they would be lost with it.",
             each_address(|it| it.dependent as f64),
         ),
         (

@@ -327,7 +327,7 @@ fn api_accounts() -> Vec<Route> {
         ),
         post("/api/agent-access/retire", Admin, agent_access::retire).doc(
             doc("Has agents not be given an address any more that the settings name no more; 409 `would_lose` while hosts have \
-                 come by no other one, unless `force` is true")
+                 come by no other one that stays, unless `force` is true")
             .takes::<RetireIn>()
             .answers::<AgentAccessOut>(200),
         ),

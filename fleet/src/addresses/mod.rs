@@ -32,7 +32,7 @@ pub struct AddressUse {
     pub given: GivenAddress,
     /// Enrolled hosts that came by it last.
     pub hosts: usize,
-    /// Enrolled hosts that have come by no other one that is given, or never yet.
+    /// Enrolled hosts that have come by no other one that stays, since this one retires where it does, or never yet.
     pub dependent: usize,
     /// The first [`MOST_LISTED`] of them, by name.
     pub listed: Vec<Dependent>,
@@ -194,7 +194,7 @@ impl Fleet {
             if lost > 0 && !is_forced {
                 return Err(Refused::WouldLose { hosts: lost });
             }
-            let detail = if lost > 0 { format!("{address}; hosts that came by no other: {lost}") } else { address.clone() };
+            let detail = if lost > 0 { format!("{address}; hosts that came by no other that stays: {lost}") } else { address.clone() };
             forgotten(op, detail)?;
             let after = before.iter().filter(|it| it.address != address).cloned().collect();
             Ok(store(op, &before, after)?)

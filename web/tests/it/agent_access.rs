@@ -81,7 +81,7 @@ async fn an_address_that_the_settings_name_no_more_is_retired_by_the_form() {
     let retired = audited(&admin, "address.retired").await;
     assert_eq!(retired.len(), 1);
     let detail = retired[0]["detail"].as_str().unwrap();
-    assert!(detail.contains(OLD) && detail.contains("came by no other: 1"), "{detail}");
+    assert!(detail.contains(OLD) && detail.contains("came by no other that stays: 1"), "{detail}");
     let again = admin.post_form("/agent-access/retire", "address=old.lan%3A8883&force=on").await.expect(422);
     assert!(again.text.contains("Only an address"), "{}", again.text);
 }

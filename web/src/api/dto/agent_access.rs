@@ -26,7 +26,8 @@ pub(crate) struct AddressOut {
     retiring_since: Option<String>,
     /// Enrolled hosts that came by it last.
     hosts: usize,
-    /// Enrolled hosts that have come by no other address that is given, or not at all yet: they would be lost without it.
+    /// Enrolled hosts that have come by no other address that stays, or by none since this one retires, or not at all yet: they
+    /// would be lost without it. A host that is here by an address that retires counts for each that stays, too.
     dependent: usize,
     /// The first 100 of them, by name.
     dependents: Vec<DependentOut>,
