@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -120,6 +120,16 @@ impl Pieces {
 
     pub(crate) fn key_path(&self) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| self.data_dir.join(KEY_FILE))
+    }
+
+    /// Whether a path leads to a file of the server, by whatever way it is written: what is written anew must be none.
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
+        let id = |path: &Path| fs::metadata(path).ok().map(|facts| (facts.dev(), facts.ino()));
+        let Some(found) = id(path) else { return false };
+        let names = [DATA_FILE, KEY_FILE, "tls/next.pem", "tls/next.key", "settings.toml"];
+        let files = names.into_iter().chain(AUTHORITY_FILES).map(|name| self.data_dir.join(name));
+        files.chain([self.key_path()]).any(|piece| id(&piece) == Some(found))
     }
 
     /// How much is there; what may neither be used nor be made anew is an error that says what to do. Changes nothing.
@@ -356,6 +366,20 @@ mod tests {
         pieces.made().unwrap();
         let refused = pieces.begin().unwrap_err().to_string();
         assert!(refused.contains(DATA_FILE) && refused.contains(KEY_FILE), "{refused}");
+    }
+
+    #[test]
+    fn a_file_of_the_server_is_known_by_whatever_way_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let pieces = Pieces::from(folder.path());
+        fs::create_dir(folder.path().join("tls")).unwrap();
+        for name in [KEY_FILE, "tls/ca.key", "else.age"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("way")).unwrap();
+        let holds = |name: &str| pieces.holds(&folder.path().join(name));
+        assert!(holds(KEY_FILE) && holds("way/master.key") && holds("tls/../tls/ca.key"));
+        assert!(!holds("else.age") && !holds("tls/ca.pem") && !holds("new.age"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
     let Some(to) = &options.to else { return keep(config, options.json).await };
     // What can't be written is known before a passphrase is drawn.
     if !to.is_dir() {
-        drop(new_file::begin(to, options.force)?);
+        drop(new_file::begin(to, options.force, &data::pieces(config))?);
     }
     data::expect_server(&data::pieces(config))?;
     for name in fleet::remove_left_drafts(to, clock::now())? {
@@ -58,7 +58,7 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
                 _ => anyhow::bail!("the server that runs is of another version"),
             };
             let path = path_of(to, at);
-            let draft = new_file::begin(&path, options.force)?;
+            let draft = new_file::begin(&path, options.force, &data::pieces(config))?;
             tell()?;
             framing::receive(&mut stream, |piece| (&draft).write_all(piece))
                 .await
@@ -101,7 +101,7 @@ fn alone(
     let Beside { parts, lacks } = parts::beside(&with_addresses(config, fleet)?, authority);
     let archiving = fleet.begin_archive(parts, env!("CARGO_PKG_VERSION"))?.lacking(lacks);
     let path = path_of(to, archiving.made_at());
-    let draft = new_file::begin(&path, options.force)?;
+    let draft = new_file::begin(&path, options.force, &data::pieces(config))?;
     archiving.write(key, BufWriter::with_capacity(1 << 20, &draft))?;
     Ok((path, draft))
 }

@@ -23,9 +23,10 @@ use web::KitFile;
 pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
     let path = options.out.clone();
     // What can't be written is known before anything is said to be in a kit.
-    let draft = new_file::begin(&path, options.force)?;
     let key_file = options.master_key_file.clone();
-    data::expect_server(&Pieces { key_file, ..Pieces::from(options.data_dir.as_path()) })?;
+    let pieces = Pieces { key_file, ..Pieces::from(options.data_dir.as_path()) };
+    let draft = new_file::begin(&path, options.force, &pieces)?;
+    data::expect_server(&pieces)?;
     let passphrase = passphrase::new(&Wanted {
         of: "the kit",
         file: options.passphrase_file.as_deref(),

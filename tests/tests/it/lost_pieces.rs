@@ -271,6 +271,13 @@ fn a_server_whose_files_were_deleted_while_it_runs_is_archived_whole() {
     let words = |path: &Path| path.display().to_string();
     let make = |name: &str| server.api.post("/api/hosts", Some(&json!({ "name": name })));
     let _ = make("the-last").expect(201);
+    // Nothing of it is written over.
+    let key = fs::read(data.join("master.key")).expect("the key");
+    let line =
+        ["backup", "--to", &words(&data.join("master.key")), "--passphrase-file", &words(&pass), "--force"];
+    let ended = holdfast(&line, &data);
+    assert!(ended.output.contains("is a file of the server itself"), "{}", ended.output);
+    assert!(fs::read(data.join("master.key")).expect("the key") == key);
     for name in ["master.key", "tls/ca.key", "tls/ca.pem", "holdfast.redb"] {
         fs::remove_file(data.join(name)).expect("a piece is deleted");
         let line = ["backup", "--to", &words(&archive), "--passphrase-file", &words(&pass), "--force"];
