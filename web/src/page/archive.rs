@@ -47,6 +47,8 @@ pub(crate) struct ArchivesView {
     pub(crate) folder: String,
     /// Whether one is being made.
     pub(crate) busy: bool,
+    /// Whether any is made: not by a server that only reads.
+    pub(crate) makes: bool,
     /// Since when the key is used; `None` = there is none.
     pub(crate) key: Option<When>,
     /// The recipients, one a line; empty = a passphrase.
@@ -83,6 +85,7 @@ impl crate::sample::Samples for ArchivesView {
             rows: vec![row("holdfast-archive-2026-11-12T023000Z.age")],
             folder: s.text("/var/lib/holdfast/backups"),
             busy: true,
+            makes: true,
             key: Some(s.when()),
             recipients: s.text("age1x"),
             by_recipients: true,
@@ -104,6 +107,7 @@ impl crate::sample::Samples for ArchivesView {
             sentence: "None is made.".to_owned(),
             rows: Vec::new(),
             busy: false,
+            makes: false,
             key: None,
             recipients: String::new(),
             by_recipients: false,
@@ -158,12 +162,14 @@ fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, P
     archives.look();
     let status = archives.status()?;
     let standbys = ctx.app.fleet.standbys()?;
+    let makes = !ctx.app.fleet.only_reads();
     let words = words::archives(now, &status, &standbys);
+    let (state, sentence) = standing(words, makes);
     let kept = status.key.as_ref().map(|key| key.recipients.join("\n")).unwrap_or_default();
     let recipients = refused.recipients.clone().unwrap_or(kept);
     Ok(ArchivesView {
-        state: Badge::new(words.state, words.short),
-        sentence: words.sentence,
+        state,
+        sentence,
         rows: status
             .kept
             .into_iter()
@@ -171,6 +177,7 @@ fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, P
             .collect(),
         folder: status.folder,
         busy: status.is_busy,
+        makes,
         key: status.key.map(|key| When::ago(now, key.changed_at)),
         by_recipients: !recipients.is_empty(),
         recipients,
@@ -182,6 +189,15 @@ fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, P
         typed: refused.standby.clone(),
         problem: refused.problem.as_ref().map(ProblemView::from),
     })
+}
+
+/// How archives stand where none is made any more: those that there are still are what they were.
+fn standing(words: words::ArchivesWords, makes: bool) -> (Badge, String) {
+    if makes {
+        return (Badge::new(words.state, words.short), words.sentence);
+    }
+    let sentence = format!("None is made any more, for this server only reads. {}", words.sentence);
+    (Badge::new("warning", "None is made"), sentence)
 }
 
 /// What starts a standby of the server whose pages are there.
@@ -284,4 +300,22 @@ pub(crate) async fn add_standby(ctx: Ctx, form: Form) -> Result<Response<Body>, 
 pub(crate) async fn remove_standby(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
     ctx.app.fleet.remove_standby(name, ctx.by()).await?;
     Ok(ctx.go("/archives"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_of_a_server_that_makes_none_are_not_up_to_date() {
+        let words = || words::ArchivesWords {
+            state: "ok",
+            short: "Up to date",
+            sentence: "The newest was made 3 h ago.".to_owned(),
+        };
+        assert_eq!(standing(words(), true).0, Badge::new("ok", "Up to date"));
+        let (state, sentence) = standing(words(), false);
+        assert_eq!(state, Badge::new("warning", "None is made"));
+        assert!(sentence.starts_with("None is made any more") && sentence.ends_with("3 h ago."));
+    }
 }

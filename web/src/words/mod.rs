@@ -12,7 +12,7 @@ mod reason;
 mod standbys;
 mod terms;
 
-pub(crate) use archives::archives;
+pub(crate) use archives::{ArchivesWords, archives};
 pub(crate) use damage::unreadable;
 pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
