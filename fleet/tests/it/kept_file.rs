@@ -323,6 +323,8 @@ async fn a_kept_data_file_and_a_kept_archive_are_opened_by_the_program_of_now() 
         let folder = tempfile::tempdir().unwrap();
         let (restored, as_it_was) = (folder.path().join("restored"), folder.path().join("as-it-was"));
         let world = World::new();
+        // Later than the archives were made.
+        world.pass(86_400_000);
         let opener = ArchiveOpener::Passphrase(Secret::new(PASSPHRASE));
         let archive = kept(&format!("archive-{format}.age"));
         let done = fleet::restore(&archive, &opener, &restored, world.driver()).unwrap();
