@@ -9,7 +9,7 @@
 //! | `job/<job id>` | a job that is open; its last state is followed by an empty message |
 //!
 //! and below `hf/1/view/incidents/<incident id>` the incidents that are open; the last state of each is followed by an empty
-//! message. While that is switched on, Home Assistant finds the hosts by what [`home_assistant`](crate::home_assistant) says
+//! message. While that is switched on, Home Assistant finds the hosts by what [`home_assistant`] says
 //! of each.
 //!
 //! Made from the store alone, and in the words of the API: what a page shows and what a topic says can't differ.

@@ -96,15 +96,14 @@ impl Explanation {
         let title = if class == Some(Class::Policy) { "The host refused it" } else { self.title };
         let again = matches!(self.step, NextStep::Again) || class == Some(Class::DiskFull);
         if !again {
-            return Self { text, title, ..self };
+            return Self { title, text, ..self };
         }
         Self {
-            text,
             title,
+            text,
             step: NextStep::Restore,
             step_words: "Restore again",
             safe: "Safe: it shows what would be written before anything is.",
-            ..self
         }
     }
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 /// How long it may take.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -48,20 +49,23 @@ pub(super) async fn send(program: &Path, message: &Message, base: &str) -> Resul
             let _ = input.write_all(body.as_bytes()).await;
         }
     });
-    let hearing = [
-        child.stdout.take().map(|out| tokio::spawn(hear(out, Arc::clone(&said)))),
-        child.stderr.take().map(|out| tokio::spawn(hear(out, Arc::clone(&said)))),
+    let outputs: [Option<Box<dyn AsyncRead + Send + Unpin>>; 2] = [
+        child.stdout.take().map(|out| Box::new(out) as _),
+        child.stderr.take().map(|out| Box::new(out) as _),
     ];
+    let mut hearing: Vec<_> =
+        outputs.into_iter().flatten().map(|out| tokio::spawn(hear(out, Arc::clone(&said)))).collect();
     let ended = tokio::time::timeout(WITHIN, child.wait()).await;
     if let Ok(Ok(_)) = &ended {
         group.0 = None;
     }
-    let until = tokio::time::Instant::now() + HEARD_FOR;
-    for mut task in hearing.into_iter().flatten() {
-        if tokio::time::timeout_at(until, &mut task).await.is_err() {
-            task.abort();
+    let heard = async {
+        for task in &mut hearing {
+            let _ = task.await;
         }
-    }
+    };
+    let _ = tokio::time::timeout(HEARD_FOR, heard).await;
+    hearing.iter().for_each(JoinHandle::abort);
     feeding.abort();
     let said = std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner));
     let said = String::from_utf8_lossy(&said).into_owned();

@@ -387,7 +387,7 @@ async fn a_script_gets_the_documented_json_and_nothing_of_the_server() {
     let (got, seen) = (folder.path().join("got"), folder.path().join("seen"));
     let lines = format!("cat > {}; (env; pwd; echo $#) > {}; echo paged", got.display(), seen.display());
     let delivery = by_script(&lines).await;
-    assert_eq!((delivery.sent, delivery.said.as_str()), (Sent::Taken, "paged\n"));
+    assert_eq!((delivery.sent, delivery.said.as_str()), (Sent::Taken, "paged"));
     let told: Value = serde_json::from_slice(&std::fs::read(got).unwrap()).unwrap();
     assert_eq!((&told["event"], told["id"].as_str().map(str::len)), (&"test".into(), Some(32)));
     let seen = std::fs::read_to_string(seen).unwrap();
@@ -411,7 +411,7 @@ async fn a_script_that_fails_prints_without_end_or_starts_others_is_told_as_it_i
     assert_eq!((loud.sent, loud.said.len()), (Sent::Taken, 300));
     // What it leaves behind holds its outputs open.
     let leaves = by_script("sleep 60 & echo done").await;
-    assert_eq!((leaves.sent, leaves.said.as_str()), (Sent::Taken, "done\n"));
+    assert_eq!((leaves.sent, leaves.said.as_str()), (Sent::Taken, "done"));
     let scene = Scene::new(&[]).await;
     let flags = ChannelFlags { is_on: true, acknowledges: false };
     let input = ChannelInput::Script { name: "gone".to_owned() };

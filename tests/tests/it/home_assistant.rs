@@ -65,7 +65,7 @@ fn hosts_are_devices_while_it_is_on_and_go_when_it_is_switched_off_or_they_are_d
     assert_eq!(scene.api().get("/api/home-assistant").expect(200)["enabled"], false);
     assert_eq!(direct.retained("homeassistant/#"), []);
     assert_eq!(devices(direct.retained_by_paho("#")), BTreeMap::new());
-    let _ = wait::until("the refusal in the audit", SOON, || {
+    wait::until("the refusal in the audit", SOON, || {
         let audit = scene.api().get("/api/audit?action=mqtt.refused").expect(200).to_string();
         if audit.contains("homeassistant/#") { Ok(()) } else { Err(audit) }
     });

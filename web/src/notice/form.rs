@@ -4,6 +4,7 @@
 //! under a key of the incident: then its end closes the alert, and what is sent again changes nothing. A test opens one and
 //! closes it.
 
+use super::body::{MOST_BYTES, percent_encoded};
 use super::template::{self, TemplateError};
 use super::told::{Told, ToldNotice, rest};
 use crate::format::cut;
@@ -12,8 +13,6 @@ use fleet::record::{ChannelSecrets, Secret, Webhook, WebhookForm};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The longest body, in bytes.
-pub(super) const MOST_BYTES: usize = 64 << 10;
 /// Hosts of a notice are left out of the documented JSON beyond so many notices, to keep it in bounds.
 const HOSTS_UP_TO: usize = 10;
 /// The longest text in it, in characters.
@@ -146,19 +145,6 @@ fn request(
 #[must_use]
 pub fn documented(message: &Message, base: &str) -> String {
     in_json(&Told::new(message, base)).to_string()
-}
-
-/// Text as it stands in a path as one part of it.
-#[must_use]
-pub fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out += &format!("%{byte:02X}"),
-        }
-    }
-    out
 }
 
 /// `&`, `<` and `>` are read as markup by Slack.

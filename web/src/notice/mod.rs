@@ -1,11 +1,13 @@
 //! Messages about incidents, as mail, as requests and for programs: the words and the forms. The server program sends them.
 
+mod body;
 mod form;
 mod mail;
 mod template;
 mod told;
 
-pub use form::{Request, RequestError, documented, percent_encoded, requests};
+pub use body::percent_encoded;
+pub use form::{Request, RequestError, documented, requests};
 pub use mail::{Mail, mail};
 pub use template::TemplateError;
 pub(crate) use template::check as check_template;
