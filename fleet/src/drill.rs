@@ -103,11 +103,19 @@ fn says_too_little(found: &DrillFigures) -> bool {
     found.cuts.short_of_room && (nothing || found.cuts.too_large > u64::from(found.drawn))
 }
 
-/// Whether a good proof is large enough to stand for one that failed. The lot falls on other files: one that is drawn from
-/// as many, with as many bytes, is the least.
+/// Whether a good proof is large enough to stand for one that failed, for the lot falls on other files; or is what that one
+/// came to in the end.
 fn makes_up_for(failed: ProofFailure, good: &Job) -> bool {
     let JobWhat::Drill(plan) = &good.what else { return false };
-    good.id != failed.job && plan.files >= USUAL_FILES && plan.bytes >= USUAL_BYTES
+    good.id == failed.job || plan.is_of_usual_size()
+}
+
+impl DrillPlan {
+    /// Whether it draws as much as one does when nobody says how much: a good one of less takes back no failure.
+    #[must_use]
+    pub const fn is_of_usual_size(&self) -> bool {
+        self.files >= USUAL_FILES && self.bytes >= USUAL_BYTES
+    }
 }
 
 /// What a job tells of how fast its host restores; `None` = nothing, or it restored too little.

@@ -366,6 +366,30 @@ async fn a_mail_server_that_never_ends_its_line_fills_no_memory() {
     assert!(said.load(Ordering::Relaxed) < 32 << 20);
 }
 
+#[tokio::test]
+async fn an_alert_that_a_test_opens_is_closed_by_it_in_this_order() {
+    let receiver = Receiver::start(&[]).await;
+    let scene = Scene::new(&[]).await;
+    let input = ChannelInput::Webhook {
+        form: WebhookForm::PagerDuty,
+        url: Some(Secret::new(format!("http://{}", receiver.address))),
+        signing_key: None,
+        headers: None,
+        secrets: Some([("routing_key".to_owned(), Some(Secret::new("a-routing-key")))].into()),
+        template: None,
+        ca: String::new(),
+    };
+    let flags = ChannelFlags { is_on: true, acknowledges: false };
+    scene.fleet.add_channel("pager".to_owned(), flags, input, by()).await.unwrap();
+    let delivery = at_once(outside())(scene.fleet.test_message("pager").unwrap()).await;
+    assert_eq!(delivery.sent, Sent::Taken);
+    let bodies: Vec<Value> =
+        receiver.all().iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+    let actions: Vec<_> = bodies.iter().map(|body| body["event_action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["trigger", "resolve"]);
+    assert_eq!(bodies[0]["dedup_key"], bodies[1]["dedup_key"]);
+}
+
 /// What a script makes of a message, tried once.
 async fn by_script(lines: &str) -> web::Delivery {
     let folder = tempfile::tempdir().unwrap();

@@ -436,6 +436,13 @@ impl Draft {
             incident.follows = self.follows;
         }
         incident.opened_at?;
+        // Channels are few: each that fails is told, however many failed before.
+        if incident.cause == Cause::Channel
+            && let Some(noted) = &mut incident.noted
+        {
+            let lately = self.known.met.values().filter(|met| met.left.is_none() || has_just_left(now, met));
+            noted.count = noted.count.min(u32::try_from(lately.count()).unwrap_or(u32::MAX));
+        }
         let has_lapsed = incident.ack.as_ref().is_some_and(|ack| now >= ack.until);
         if has_lapsed {
             incident.ack = None;
@@ -483,7 +490,8 @@ fn event(now: Timestamp, incident: &Incident, count: u32, has_lapsed: bool) -> O
     let Some(noted) = incident.noted else { return (!rests).then_some(Event::Opened) };
     let ago_ms = now.ms_since(noted.at);
     // Half as many again: of ten thousand that fail one by one it is told some twenty times.
-    let has_grown = count > noted.count && count - noted.count >= noted.count.div_ceil(2);
+    let least = if incident.cause == Cause::Channel { 1 } else { noted.count.div_ceil(2) };
+    let has_grown = count > noted.count && count - noted.count >= least;
     if incident.severity > noted.severity || (has_grown && ago_ms >= GATHERS_MS) {
         return Some(Event::Worsened);
     }

@@ -433,6 +433,32 @@ fn channels_that_fail_are_one_incident_that_worsens_and_one_that_is_switched_off
 }
 
 #[test]
+fn each_channel_that_fails_is_told_however_many_did_before_and_one_that_flaps_once() {
+    let mut world = World::new();
+    let channels: Vec<ChannelId> = (1..=4).map(ChannelId).collect();
+    world.channels = channels.iter().map(|channel| (*channel, None)).collect();
+    world.channels.insert(channels[0], Some(world.now));
+    world.plan();
+    assert_eq!(events(&world.pass(5 * MINUTE_MS)), [(Event::Opened, 1)]);
+    for (number, channel) in (2..).zip(&channels[1..]) {
+        world.channels.insert(*channel, Some(world.now));
+        assert_eq!(events(&world.pass(5 * MINUTE_MS)), [(Event::Worsened, number)]);
+    }
+    for _ in 0..3 {
+        world.channels.insert(channels[3], None);
+        assert!(world.pass(5 * MINUTE_MS).is_empty());
+        world.channels.insert(channels[3], Some(world.now));
+        assert!(world.pass(5 * MINUTE_MS).is_empty(), "the same one again");
+    }
+    world.channels.insert(channels[1], None);
+    world.plan();
+    assert!(world.pass(SETTLES_MS).is_empty());
+    world.channels.insert(channels[1], Some(world.now));
+    assert_eq!(events(&world.pass(5 * MINUTE_MS)), [(Event::Worsened, 4)], "it worked in between");
+    world.check();
+}
+
+#[test]
 fn ten_thousand_hosts_with_ten_thousand_causes_are_no_more_incidents_than_hosts() {
     let mut world = World::new();
     for number in 0..5_000 {

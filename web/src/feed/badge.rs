@@ -2,6 +2,8 @@
 //! ground, so that it is read on a light page and on a dark one.
 
 use super::numbers::Verdict;
+use crate::format::cut;
+use crate::template::escaped;
 use crate::visible::{Breaks, visible};
 use std::fmt::Write as _;
 
@@ -23,20 +25,8 @@ const fn ground(verdict: Verdict) -> &'static str {
 
 const LEFT: &str = "#3d4045";
 
-fn escaped(text: &str) -> String {
-    let cut = crate::format::cut(text, MOST_CHARS);
-    let mut out = String::new();
-    for character in visible(&cut, Breaks::Shown).chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
+fn shown(text: &str) -> String {
+    escaped(&visible(&cut(text, MOST_CHARS), Breaks::Shown))
 }
 
 fn pixels(tenths: usize) -> String {
@@ -48,7 +38,7 @@ pub(super) fn draw(title: &str, words: &str, verdict: Verdict) -> String {
     let text_width = |text: &str| text.chars().count().min(MOST_CHARS) * CHAR_WIDTH;
     let (title_width, words_width) = (text_width(title), text_width(words));
     let (left, right) = (title_width + 2 * PADDING, words_width + 2 * PADDING);
-    let (title, words) = (escaped(title), escaped(words));
+    let (title, words) = (shown(title), shown(words));
     let width = pixels(left + right);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"20\" viewBox=\"0 0 {width} 20\" role=\"img\" \

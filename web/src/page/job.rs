@@ -18,7 +18,7 @@ use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{Job, JobFigures, JobState, JobWhat, RestoreTarget};
 use fleet::{FleetState, JobFilter, JobRequest, Page};
-use schema::{Overwrite, Timestamp};
+use schema::{Class, Overwrite, Timestamp};
 
 /// `GET /jobs/{job}`.
 pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
@@ -222,9 +222,9 @@ fn cards(now: Timestamp, job: &Job, good: Option<&Job>, is_mended: bool, group_s
 /// So many later jobs of its kind are looked through for one that did what a job did not.
 const MOST_LATER: usize = 50;
 
-/// Whether a job that did well did all that this one was asked for.
-fn does_all_of(good: &Job, what: &JobWhat) -> bool {
-    match (&good.what, what) {
+/// Whether a later job of its kind, which did well, did what this one did not.
+fn mends(good: &Job, job: &Job) -> bool {
+    match (&good.what, &job.what) {
         (JobWhat::Restore(good), JobWhat::Restore(plan)) => {
             let is_new = matches!(plan.target, RestoreTarget::NewFolder { .. });
             (good.source, &good.paths, &good.target) == (plan.source, &plan.paths, &plan.target)
@@ -233,11 +233,9 @@ fn does_all_of(good: &Job, what: &JobWhat) -> bool {
                 && (is_new || plan.dry_run || good.overwrite == Overwrite::Always)
         }
         (JobWhat::Drill(good), JobWhat::Drill(plan)) => {
-            good.group == plan.group && good.files >= plan.files && good.bytes >= plan.bytes
+            good.group == plan.group && (job.class != Some(Class::ProofFailed) || good.is_of_usual_size())
         }
-        (JobWhat::Find(_), JobWhat::Find(_)) | (JobWhat::Diff { .. }, JobWhat::Diff { .. }) => {
-            good.what == *what
-        }
+        (JobWhat::Find(_) | JobWhat::Diff { .. }, what) => good.what == *what,
         _ => true,
     }
 }
@@ -254,7 +252,7 @@ fn mended(state: &FleetState, now: Timestamp, job: &Job) -> Result<Option<Mended
             let (host, kind) = (Some(job.host), Some(what.kind()));
             let filter = JobFilter { host, kind, ..JobFilter::default() };
             let later = state.jobs(&filter, &Page { limit: MOST_LATER, ..Page::default() })?.items;
-            later.into_iter().find(|later| later.state == JobState::Succeeded && does_all_of(later, what))
+            later.into_iter().find(|later| later.state == JobState::Succeeded && mends(later, job))
         }
     };
     // A warning is mended by what warns no more.

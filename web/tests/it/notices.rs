@@ -224,7 +224,7 @@ async fn a_template_is_tried_before_it_is_kept_and_a_script_is_one_of_the_server
     };
     let good = "{\"title\": {{ subject }}, \"key\": {{ secrets.key }}}";
     for (text, content_type, field, why) in [
-        ("{% set a = text %}", "text/plain", "template", "only for and if"),
+        ("{% include '/etc/passwd' %}", "text/plain", "template", "not found"),
         ("{\"title\": \"{{ subject }}\"}", "application/json", "template", "makes no JSON"),
         ("{{ nothing }}", "text/plain", "template", "Line 1"),
         ("", "text/plain", "template", "needs a template"),

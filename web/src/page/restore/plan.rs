@@ -140,12 +140,25 @@ pub(super) fn may_have_left_unfinished(job: &Job, plan: &RestorePlan) -> bool {
     let ended_badly = match (job.state, &job.figures) {
         (JobState::Succeeded, JobFigures::Restore(done)) => done.failed > 0,
         (JobState::Succeeded, _) => false,
-        // It was never there, or was refused before anything was written.
-        (JobState::Failed, _) => job.class != Some(Class::Policy) && job.started_at.is_some(),
+        (JobState::Failed, _) => !is_refused_before(job.class) && job.started_at.is_some(),
         (JobState::Warning | JobState::Lost | JobState::Cancelled, _) => job.started_at.is_some(),
         _ => false,
     };
     ended_badly && !plan.dry_run && !matches!(plan.target, RestoreTarget::NewFolder { .. })
+}
+
+/// Whether a restore that failed of this has written nothing.
+const fn is_refused_before(class: Option<Class>) -> bool {
+    matches!(
+        class,
+        Some(
+            Class::Policy
+                | Class::NotInSnapshot
+                | Class::NoCredentials
+                | Class::ResticMissing
+                | Class::NotNow
+        )
+    )
 }
 
 /// The newest restore of this host's to the same place that may have left files unfinished, unless a later one has written
