@@ -2,6 +2,9 @@
 //! is known by its fingerprint only; afterwards by its certificate. What is trusted is named in the handshake, so that the
 //! server can show what fits.
 
+mod provider;
+
+use provider::provider;
 use ring::digest;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
@@ -90,10 +93,6 @@ pub fn to_pem(certificate: &[u8]) -> String {
         rest = behind;
     }
     pem + "-----END CERTIFICATE-----\n"
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// How an authority is known.
