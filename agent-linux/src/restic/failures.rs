@@ -22,19 +22,34 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Takes a complaint about a path.
-    pub fn add(&mut self, path: &str, reason: &str) {
+    /// Takes a complaint about a path; whether it is the first one about it.
+    pub fn add(&mut self, path: &str, reason: &str) -> bool {
         let digest = digest(path);
+        let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
         match self.seen.binary_search(&digest) {
-            Ok(_) => return,
+            Ok(_) => {
+                // What is said of the content weighs more than what was said before of what stands beside it.
+                let named = self.named.iter_mut().find(|(named, _)| named == path);
+                if let Some((_, first)) =
+                    named.filter(|(_, first)| !is_of_content(first) && is_of_content(reason))
+                {
+                    reason.clone_into(first);
+                }
+                return false;
+            }
             Err(place) if self.seen.len() < MOST_TOLD_APART => self.seen.insert(place, digest),
             Err(_) => {}
         }
         self.count = self.count.saturating_add(1);
         if self.named.len() < MAX_RESTORE_FAILURES && path.len() <= MAX_VALUE_BYTES {
-            let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
             self.named.push((path.to_owned(), reason.to_owned()));
         }
+        true
+    }
+
+    /// Stand for the paths that failed, as far as they are told apart.
+    pub(super) fn digests(&self) -> &[u64] {
+        &self.seen
     }
 
     /// Whether nothing failed.
@@ -68,11 +83,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_counts_once_and_the_first_reason_stands() {
+    fn a_file_counts_once_and_the_first_reason_of_its_content_stands() {
         let mut failures = Failures::default();
-        for (path, reason) in [("/a", "no space"), ("/b", &"x".repeat(1_000)), ("/a", "lchown")] {
-            failures.add(path, reason);
-        }
+        let said = [
+            ("/a", "chmod"),
+            ("/b", &"x".repeat(1_000)),
+            ("/a", "no space"),
+            ("/a", "bad"),
+            ("/a", "lchown"),
+        ];
+        let is_first = said.map(|(path, reason)| failures.add(path, reason));
+        assert_eq!(is_first, [true, true, false, false, false]);
         assert_eq!(failures.count, 2);
         assert_eq!(failures.named[0], ("/a".to_owned(), "no space".to_owned()));
         assert_eq!(failures.named[1].1.len(), MAX_REASON_BYTES);

@@ -3,11 +3,12 @@
 use super::{
     diff::Differences,
     draw::Drawn,
-    failures::Failures,
+    failures::{Failures, digest},
     find::Found,
     retention::{ByRules, Member},
     summary::{BackupDone, EntrySeen, PruneDone, StatsDone},
     symptoms::{Symptom, Symptoms},
+    there::Fates,
     tree::Picked,
 };
 use schema::{RepoId, Timestamp, report::EntryKind};
@@ -58,6 +59,37 @@ pub struct RestoreSaid {
     pub is_whole: bool,
 }
 
+/// What restic has called replaced or unchanged, of what is in [`Fates`]. It says so also of a file that it then can't
+/// write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted(Vec<u8>);
+
+impl Counted {
+    const REPLACED: u8 = 1;
+    const UNCHANGED: u8 = 2;
+
+    /// Takes what was said of a path.
+    pub(super) fn take(&mut self, fates: &Fates, path: &str, is_unchanged: bool) {
+        if let Some(place) = fates.known(digest(path)) {
+            if self.0.len() <= place {
+                self.0.resize(place + 1, 0);
+            }
+            self.0[place] = if is_unchanged { Self::UNCHANGED } else { Self::REPLACED };
+        }
+    }
+
+    /// How many of these paths were called replaced, and how many unchanged.
+    pub(super) fn among(&self, fates: &Fates, digests: &[u64]) -> (u64, u64) {
+        let said = |what: u8| {
+            let is_said = |&&digest: &&u64| {
+                fates.known(digest).and_then(|place| self.0.get(place)).is_some_and(|&said| said == what)
+            };
+            digests.iter().filter(is_said).count() as u64
+        };
+        (said(Self::REPLACED), said(Self::UNCHANGED))
+    }
+}
+
 /// The most snapshots of a listing to choose from that are remembered.
 pub const MOST_LISTED: usize = 2_000;
 
@@ -72,6 +104,8 @@ pub struct Findings {
     pub backup: Option<BackupDone>,
     /// Of a restore: what restic says of its end, or the last that it said on its way.
     pub restored: RestoreSaid,
+    /// Of a restore: what of that was said of something that was there.
+    pub counted: Counted,
     /// Of a restore: what could not be written.
     pub failures: Failures,
     /// Of a prune: given back, written anew, left.

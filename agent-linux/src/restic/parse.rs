@@ -487,26 +487,33 @@ impl<'m> Reader<'m> {
             }
             ("verbose_status", StepKind::Restore) => {
                 let restored = &mut self.found.restored;
-                match string(value, "action") {
-                    "updated" => restored.replaced += 1,
-                    "unchanged" => restored.unchanged += 1,
-                    "deleted" => restored.deleted += 1,
-                    "restored" => {
-                        let path = string(value, "item");
-                        match self.fates.and_then(|fates| fates.get(path)) {
-                            Some(Fate::Replaced) => restored.replaced += 1,
-                            Some(Fate::Alike) => restored.unchanged += 1,
-                            Some(Fate::Stays) => self.found.failures.add(path, FOLDER_STAYS),
-                            None if self.fates.is_some_and(|fates| fates.was_file(path)) => {
-                                restored.replaced += 1;
-                            }
-                            None => {
-                                restored.made += 1;
-                                restored.sized += u64::from(number(value, "size") > 0);
-                            }
+                let path = string(value, "item");
+                let is_unchanged = match string(value, "action") {
+                    "updated" => false,
+                    "unchanged" => true,
+                    "restored" => match self.fates.and_then(|fates| fates.get(path)) {
+                        Some(Fate::Replaced) => false,
+                        Some(Fate::Alike) => true,
+                        Some(Fate::Stays) => {
+                            self.found.failures.add(path, FOLDER_STAYS);
+                            return;
                         }
+                        None if self.fates.is_some_and(|fates| fates.was_file(path)) => false,
+                        None => {
+                            restored.made += 1;
+                            restored.sized += u64::from(number(value, "size") > 0);
+                            return;
+                        }
+                    },
+                    other => {
+                        restored.deleted += u64::from(other == "deleted");
+                        return;
                     }
-                    _ => {}
+                };
+                let count = if is_unchanged { &mut restored.unchanged } else { &mut restored.replaced };
+                *count += 1;
+                if let Some(fates) = self.fates {
+                    self.found.counted.take(fates, path, is_unchanged);
                 }
             }
             ("status" | "verbose_status", _) => {}

@@ -41,7 +41,8 @@ pub enum Fate {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fates {
     named: Sizes,
-    /// Files that are there, by the digests of their paths, each where that says or behind it; 0 = none.
+    /// What is there and no folder of the snapshot, by the digests of its paths, each where that says or behind it;
+    /// 0 = none.
     files: Vec<u64>,
     /// How many those are.
     filled: usize,
@@ -87,8 +88,13 @@ impl Fates {
     /// Whether a file stood there. One that restic has made all the same is another name of a file (a hard link).
     #[must_use]
     pub fn was_file(&self, path: &str) -> bool {
-        let digest = digest(path) | 1;
-        self.place(digest).is_some_and(|place| self.files[place] == digest)
+        self.known(digest(path)).is_some()
+    }
+
+    /// The place of what stood there, by the digest of its path.
+    pub(super) fn known(&self, digest: u64) -> Option<usize> {
+        let digest = digest | 1;
+        self.place(digest).filter(|&place| self.files[place] == digest)
     }
 
     /// What becomes of this.
@@ -171,6 +177,7 @@ impl Over<'_> {
                         there.doubtful.push(path);
                     }
                     if !(self.says_failures && fate == Fate::Stays) {
+                        there.fates.take_file(&shown);
                         there.fates.insert(shown, fate);
                     }
                     if there.fates.named.len() > MOST_WAYS {

@@ -935,6 +935,110 @@ async fn another_name_of_a_file_that_takes_the_place_of_one_counts_as_replaced()
 }
 
 #[tokio::test]
+async fn other_names_of_a_file_that_cannot_be_read_have_failed_too() {
+    with_each_version(async |version, restic| {
+        let fill = |source: &Path| {
+            fs::create_dir(source.join("sub")).unwrap();
+            // Bytes that do not compress: its pack is the largest.
+            let mut state = 1_u64;
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 56) as u8
+            };
+            fs::write(source.join("first"), (0..4_000_000).map(|_| next()).collect::<Vec<u8>>()).unwrap();
+            fs::hard_link(source.join("first"), source.join("second")).unwrap();
+            fs::hard_link(source.join("first"), source.join("sub/third")).unwrap();
+            fs::write(source.join("whole"), "whole").unwrap();
+            fs::hard_link(source.join("whole"), source.join("whole-too")).unwrap();
+        };
+        let (mut rig, source, id) = saved_folder(restic, fill).await;
+        let in_place = base(&rig, "there").join(source.strip_prefix("/").unwrap());
+        if version != Version::V014 {
+            let to = named_folder(&rig, "there");
+            restore_as(&mut rig, to, &[], RestoreSpec { snapshot: &id, ..PLAIN }).await.succeeded();
+            for name in ["second", "sub/third", "whole-too"] {
+                fs::remove_file(in_place.join(name)).unwrap();
+            }
+            for name in ["first", "second", "whole"] {
+                fs::write(in_place.join(name), "other").unwrap();
+            }
+            // Somebody's own, which nobody has saved.
+            fs::hard_link(in_place.join("first"), in_place.join("mine")).unwrap();
+        }
+        let packs = fs::read_dir(rig.path("repo/data")).unwrap();
+        let packs = packs.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+        let (bytes, pack) = packs
+            .map(|pack| pack.unwrap())
+            .map(|pack| (pack.metadata().unwrap().len(), pack.path()))
+            .max()
+            .unwrap();
+        assert!(bytes > 4_000_000, "{bytes}");
+        fs::set_permissions(&pack, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let mut content = fs::read(&pack).unwrap();
+        content[2_000_000] ^= 1;
+        fs::write(&pack, content).unwrap();
+
+        let mut targets = vec![("new", new_folder(&rig, "new"), (2, 0))];
+        if version != Version::V014 {
+            targets.push(("there", named_folder(&rig, "there"), (1, 1)));
+        }
+        for (name, to, (files, replaced)) in targets {
+            let spec = RestoreSpec { snapshot: &id, overwrite: Overwrite::IfChanged, ..PLAIN };
+            let ran = restore_as(&mut rig, to, &[], spec).await;
+            assert_eq!(
+                (ran.end.outcome, ran.end.class),
+                (Outcome::Warning, Some(Class::Damaged)),
+                "{name} {ran:#?}"
+            );
+            let found = done(&ran);
+            let is_of = |name: &str| {
+                let (_, reason) = found.failures.iter().find(|(path, _)| path.ends_with(name)).unwrap();
+                reason.starts_with("another name of") && reason.contains("/first")
+            };
+            assert!(is_of("/second") && is_of("/sub/third") && !is_of("/first"), "{name} {found:#?}");
+            let counts = (found.files, found.replaced, found.skipped, found.failed);
+            assert_eq!(counts, (files, replaced, 0, 3), "{name} {found:#?}");
+            assert!(ran.end.message.starts_with("3 of 5 files failed"), "{name} {}", ran.end.message);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_over_is_not_counted_as_replaced() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let fill = |source: &Path| {
+            for name in ["busy", "free", "alike"] {
+                fs::write(source.join(name), name).unwrap();
+            }
+        };
+        let (mut rig, source, id) = saved_folder(restic, fill).await;
+        let to = named_folder(&rig, "there");
+        let spec = RestoreSpec { snapshot: &id, overwrite: Overwrite::IfChanged, ..PLAIN };
+        restore_as(&mut rig, to.clone(), &[], spec).await.succeeded();
+        let folder = base(&rig, "there").join(source.strip_prefix("/").unwrap());
+        fs::write(folder.join("free"), "other").unwrap();
+        // A program that runs can't be written to, by nobody.
+        let busy = folder.join("busy");
+        fs::copy("/bin/sleep", &busy).unwrap();
+        let mut running = std::process::Command::new(&busy).arg("600").spawn().unwrap();
+        let ran = restore_as(&mut rig, to, &[], spec).await;
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert_eq!(ran.end.outcome, Outcome::Warning, "{ran:#?}");
+        let found = done(&ran);
+        let counts = (found.files, found.replaced, found.skipped, found.failed);
+        assert_eq!(counts, (0, 1, 1, 1), "{found:#?}");
+        assert!(found.failures[0].0.ends_with("/busy"), "{found:#?}");
+        assert!(fs::read(busy).unwrap().len() > 100, "it is as it was");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn over_what_is_there_folders_with_names_that_are_no_text_are_looked_at_like_others() {
     with_each_version(async |version, restic| {
         if version == Version::V014 {

@@ -81,7 +81,7 @@ pub(super) struct Plan<'p> {
     pub(super) spec: &'p RestoreSpec<'p>,
     /// restic's command but for the target, with the snapshot's whole id.
     pub(super) step: Step,
-    picked: Picked,
+    pub(super) picked: Picked,
     /// The snapshot was not looked through: what is picked is counted at the end.
     pub(super) is_unseen: bool,
     /// Why it could not be, when that was tried: what is in its folders is not known.
@@ -208,7 +208,7 @@ impl Job<'_> {
         known.filter(|known| known.id.starts_with(snapshot) && known.picks == step.picks)
     }
 
-    async fn walk(&mut self, step: &Step, snapshot: &str) -> Result<Walked, Verdict> {
+    pub(super) async fn walk(&mut self, step: &Step, snapshot: &str) -> Result<Walked, Verdict> {
         let walk = args::walk(snapshot, &step.picks).map_err(|error| refused_args(&error))?;
         let walked = self.main_step(&walk).await;
         if !walked.is_ok() {
@@ -287,13 +287,13 @@ impl Job<'_> {
     /// folders may lie on a network that hangs.
     async fn look_there(&mut self, plan: &mut Plan<'_>, target: &Path) -> Result<(), Verdict> {
         let (picked, picks) = (plan.picked.clone(), plan.step.picks.clone());
-        let (target, home) = (target.to_owned(), self.places.home.clone());
+        let (place, home) = (target.to_owned(), self.places.home.clone());
         let (deletes, says_failures) = (plan.spec.delete, !plan.spec.dry_run);
         // What is left alone is not opened.
         let opens = plan.spec.overwrite != Overwrite::Never;
-        let look = tokio::task::spawn_blocking(move || match in_the_way(&picked.ways, &target, &home) {
+        let look = tokio::task::spawn_blocking(move || match in_the_way(&picked.ways, &place, &home) {
             None if opens => {
-                Over { picked: &picked, picks: &picks, deletes, says_failures, target: &target }.look()
+                Over { picked: &picked, picks: &picks, deletes, says_failures, target: &place }.look()
             }
             None => Ok(There::default()),
             Some(why) => Err(why),
@@ -310,7 +310,8 @@ impl Job<'_> {
                     plan.step.fates = fates.into();
                     return Ok(());
                 };
-                format!("{path} is no file there, and in the snapshot it is one")
+                let shown = at(target, path.as_bytes());
+                format!("{} is no file there, and in the snapshot it is one", shown.display())
             }
             Ok(Err(why)) => why,
             Err(error) => error.to_string(),
@@ -364,10 +365,15 @@ impl Job<'_> {
             _ => None,
         };
         let folder = folder.filter(|_| !plan.spec.dry_run && (plan.is_unseen || has_lost));
-        let landed = match folder {
+        let mut landed = match folder {
             Some(folder) => self.look_at_restored(folder, &found.failures, plan).await,
             None => None,
         };
+        match &mut landed {
+            Some(landed) => landed.add_other_names(&mut found.failures),
+            None if plan.spec.dry_run || found.failures.is_empty() => {}
+            None => self.add_other_names(target, &mut found.failures, plan).await,
+        }
         if plan.is_unseen {
             plan.picked = self.count_restored(plan, landed.as_ref(), &found, is_whole).await;
             let is_empty = plan.picked.files + plan.picked.folders == 0;
@@ -432,8 +438,9 @@ impl Plan<'_> {
             }
         }
         let asked = self.picked.files;
-        done.skipped = said.unchanged.min(asked);
-        done.replaced = said.replaced.min(asked - done.skipped);
+        let (replaced, unchanged) = found.counted.among(&self.step.fates, failures.digests());
+        done.skipped = said.unchanged.saturating_sub(unchanged).min(asked);
+        done.replaced = said.replaced.saturating_sub(replaced).min(asked - done.skipped);
         let rest = asked - done.skipped - done.replaced;
         let unnamed = failures.count - failures.named.len() as u64;
         let most = match (is_whole, &self.unread) {

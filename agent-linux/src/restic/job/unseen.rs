@@ -13,6 +13,7 @@ use super::{
         made,
         order::RestoreTo,
         outcome::Verdict,
+        raw_names::as_json_shows,
         step::Step,
         tree::Picked,
         version::{Restic, Version},
@@ -22,7 +23,7 @@ use super::{
     steps::{SIDE_LIMIT, SIDE_LIMIT_AFTER_STOP},
 };
 use schema::restore::RestoreSpec;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Job<'_> {
     /// Whether it can be restored without a look.
@@ -50,6 +51,35 @@ impl Job<'_> {
         match tokio::time::timeout(limit, tokio::task::spawn_blocking(look)).await {
             Ok(Ok(landed)) => landed.ok(),
             Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
+    /// Other names, in a folder that was not empty, of what has failed: they have failed, too.
+    pub(super) async fn add_other_names(&mut self, target: &Path, failures: &mut Failures, plan: &Plan<'_>) {
+        let limit = if self.wires.stop.is_some() { SIDE_LIMIT_AFTER_STOP } else { SIDE_LIMIT };
+        let (target, failed, ways) = (target.to_owned(), failures.clone(), plan.picked.ways.clone());
+        let look = tokio::task::spawn_blocking(move || Landed::other_names(&target, &failed, &ways));
+        let Ok(Ok(mut names)) = tokio::time::timeout(limit, look).await else { return };
+        let is_within = |path: &[u8], pick: &[u8]| {
+            let rest = path.strip_prefix(pick.strip_suffix(b"/").unwrap_or(pick));
+            rest.is_some_and(|rest| rest.first().is_none_or(|&next| next == b'/'))
+        };
+        let picks = &plan.step.picks;
+        names.retain(|name| picks.is_empty() || picks.iter().any(|pick| is_within(&name.path, pick)));
+        if names.is_empty() {
+            return;
+        }
+        // Such a name may be of somebody who has never saved it.
+        let picks = names.iter().map(|name| name.path.clone()).collect();
+        let exit_code = self.exit_code;
+        let walked = self.walk(&Step { picks, ..plan.step.clone() }, plan.spec.snapshot).await;
+        self.exit_code = exit_code;
+        for name in names {
+            let shown = as_json_shows(&name.path);
+            if walked.as_ref().is_ok_and(|walked| !walked.picked.named_files.contains(&shown)) {
+                continue;
+            }
+            failures.add(&shown, &name.reason);
         }
     }
 
