@@ -49,6 +49,8 @@ pub struct Picked {
     pub files: u64,
     /// Folders.
     pub folders: u64,
+    /// The snapshot holds a folder, picked or not. One of what a command has printed holds none.
+    pub holds_folders: bool,
     /// Size of the files, in bytes; a file with several names counts for each.
     pub bytes: u64,
     /// The paths that were asked for and are not there, as JSON shows them.
@@ -117,6 +119,7 @@ impl Picking {
 
     fn node(&mut self, line: &LsLine<'_>) {
         let (path, kind, size) = (&*line.path, &*line.kind, line.size);
+        self.picked.holds_folders |= kind == "dir";
         let is_named = match self.wanted.get_mut(path) {
             None => false,
             Some(met @ false) => {

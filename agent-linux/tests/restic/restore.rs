@@ -934,6 +934,46 @@ async fn another_name_of_a_file_that_takes_the_place_of_one_counts_as_replaced()
     .await;
 }
 
+/// restic by hand, on the repository of this rig.
+fn by_hand(rig: &Rig, restic: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(restic);
+    command.arg("--repo").arg(rig.path("repo")).arg("--no-cache");
+    command.env("RESTIC_PASSWORD", crate::rig::REPO_PASSWORD).stdout(std::process::Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn what_a_command_has_printed_is_not_written_into_the_root_folder() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let mut rig = Rig::initialised(restic.clone()).await;
+        let name = format!("holdfast-{}.sql", std::process::id());
+        let mut saving = by_hand(&rig, &restic)
+            .args(["backup", "--stdin", "--stdin-filename", &name])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut saving.stdin.take().unwrap(), b"dump").unwrap();
+        assert!(saving.wait().unwrap().success());
+        let mut snapshots = fs::read_dir(rig.path("repo/snapshots")).unwrap();
+        let id = snapshots.next().unwrap().unwrap().file_name().into_string().unwrap();
+        for (paths, dry_run) in [(vec![], true), (vec![], false), (vec![format!("/{name}")], false)] {
+            let to = RestoreTo::Original { without: Vec::new() };
+            let paths: Vec<&[u8]> = paths.iter().map(|path| path.as_bytes()).collect();
+            let spec = RestoreSpec { snapshot: &id, dry_run, ..PLAIN };
+            let ran = restore_as(&mut rig, to, &paths, spec).await.failed(Class::Policy);
+            assert!(ran.end.message.contains("Restore into a folder"), "{}", ran.end.message);
+        }
+        assert!(!Path::new("/").join(&name).exists());
+        let to = named_folder(&rig, "back");
+        restore(&mut rig, to, &id, &[], false).await.succeeded();
+        assert_eq!(fs::read(base(&rig, "back").join(&name)).unwrap(), b"dump");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn other_names_of_a_file_that_cannot_be_read_have_failed_too() {
     with_each_version(async |version, restic| {

@@ -36,6 +36,7 @@ use std::{
 const WHOLE_ID: usize = 64;
 
 const EMPTY: &str = "Nothing was restored: the snapshot is empty.";
+const PLACELESS: &str = "Nothing was restored: the snapshot holds files in no folder, as of what a command has printed. Where it was they would be written into /. Restore into a folder.";
 const GOES_ON: &str = "A folder of the snapshot can't be read. This agent's restic made it: all that can be read is restored, and what can't is named.";
 const GOES_ON_DRY: &str = "This plan counts neither links nor empty files.";
 
@@ -134,6 +135,9 @@ impl Job<'_> {
         }
         let may_hold = matches!(to, RestoreTo::Folder { may_hold: true, .. });
         let (how, forbidden) = match to {
+            RestoreTo::Original { .. } if !plan.picked.holds_folders => {
+                return Verdict::failed(Class::Policy, PLACELESS);
+            }
             RestoreTo::Original { without } => {
                 if let Err(verdict) = self.look_there(&mut plan, Path::new("/")).await {
                     return verdict;
