@@ -4,9 +4,10 @@ use crate::record::{
     DrillFigures, DrillPlan, EndedBy, GroupProof, Job, JobFigures, JobState, JobWhat, LastRun, Proof,
     ProofFailure, RestoreRate,
 };
-use crate::refused::Refused;
+use crate::refused::{Refused, StoreError};
+use crate::store::{JOBS, Reads, SUMMARIES};
 use schema::limits::MAX_DRILL_FILES;
-use schema::{Class, JobId, Timestamp};
+use schema::{Class, HostId, JobId, Timestamp};
 
 /// Files that a drill draws when nobody says how many.
 pub(crate) const USUAL_FILES: u16 = 20;
@@ -32,9 +33,34 @@ pub(crate) fn plan(group: &str, files: Option<u16>, bytes: Option<u64>) -> Resul
     Ok(DrillPlan { group: group.to_owned(), seed: 0, files, bytes, secs: USUAL_SECS })
 }
 
-/// The lot of a drill: nobody can know it before the job is made.
-pub(crate) fn seed_of(job: JobId) -> u64 {
-    job.0.iter().skip(6).fold(0, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte))
+/// The lot of a drill: nobody can know it before the job is made. After one that failed, `failed`, it is that one's, so that
+/// the same files are drawn, and no fewer: what failed is looked at again, where it is still what it was.
+pub(crate) fn draw(plan: &mut DrillPlan, failed: Option<&DrillPlan>, job: JobId) {
+    let Some(failed) = failed else {
+        plan.seed = job.0.iter().skip(6).fold(0, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
+        return;
+    };
+    plan.seed = failed.seed;
+    // One that is smaller takes back no failure, and stays as small as it was asked for.
+    if plan.is_of_usual_size() {
+        plan.files = plan.files.max(failed.files);
+        plan.bytes = plan.bytes.max(failed.bytes);
+    }
+}
+
+/// The plan of the drill by which the proof of this group has failed.
+pub(crate) fn failed_plan(
+    reads: &impl Reads,
+    host: HostId,
+    group: &str,
+) -> Result<Option<DrillPlan>, StoreError> {
+    let summary = reads.get(&SUMMARIES, &host)?.unwrap_or_default();
+    let proof = summary.groups.iter().find(|known| known.name == group).map(|group| &group.proof);
+    let Some(failed) = proof.and_then(|proof| proof.failed) else { return Ok(None) };
+    Ok(match reads.get(&JOBS, &failed.job)?.map(|job| job.what) {
+        Some(JobWhat::Drill(plan)) => Some(plan),
+        _ => None,
+    })
 }
 
 impl GroupProof {
@@ -103,8 +129,8 @@ fn says_too_little(found: &DrillFigures) -> bool {
     found.cuts.short_of_room && (nothing || found.cuts.too_large > u64::from(found.drawn))
 }
 
-/// Whether a good proof is large enough to stand for one that failed, for the lot falls on other files; or is what that one
-/// came to in the end.
+/// Whether a good proof is large enough to stand for one that failed, for a small one draws only the first of the same
+/// files; or is what that one came to in the end.
 fn makes_up_for(failed: ProofFailure, good: &Job) -> bool {
     let JobWhat::Drill(plan) = &good.what else { return false };
     good.id == failed.job || plan.is_of_usual_size()

@@ -372,7 +372,8 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) 
         check((op.facts, now), op.tx, host, request)?;
     let id = op.job_id();
     if let JobWhat::Drill(plan) = &mut what {
-        plan.seed = drill::seed_of(id);
+        let failed = drill::failed_plan(op.tx, host.id, &plan.group)?;
+        drill::draw(plan, failed.as_ref(), id);
     }
     let expires_at = now.plus_ms(match what {
         JobWhat::Download { .. } => DOWNLOAD_EXPIRES_MS,

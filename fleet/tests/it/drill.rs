@@ -98,6 +98,45 @@ async fn a_drill_proves_a_group_and_one_that_finds_damage_fails_the_host() {
 }
 
 #[tokio::test]
+async fn after_a_proof_that_failed_the_same_files_are_drawn_until_they_are_good() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    fleet.put_group(agent.host, None, group("home"), by()).await.unwrap();
+    agent.back_up("etc", Outcome::Succeeded).await;
+    agent.back_up("home", Outcome::Succeeded).await;
+    let lot = |job: &Job| match &job.what {
+        JobWhat::Drill(plan) => (plan.seed, plan.files, plan.bytes),
+        other => panic!("{other:?}"),
+    };
+    let request = |files, bytes| JobRequest::Drill { group: Some("etc".to_owned()), files, bytes };
+    let large = fleet.dispatch(agent.host, request(Some(60), Some(1 << 30)), by()).await.unwrap();
+    let (seed, ..) = lot(&large);
+    end(&mut agent, &large, Some(Class::ProofFailed), found(59, 1)).await;
+
+    // Also by the second one that fails, and by one that could not be run.
+    for class in [Class::ProofFailed, Class::Network, Class::ProofFailed] {
+        let again = ask(&agent, Some("etc")).await;
+        assert_eq!(lot(&again), (seed, 60, 1 << 30), "no fewer than failed, and no other ones");
+        end(&mut agent, &again, Some(class), found(59, 1)).await;
+    }
+    let larger = fleet.dispatch(agent.host, request(Some(90), Some(2 << 30)), by()).await.unwrap();
+    assert_eq!(lot(&larger), (seed, 90, 2 << 30));
+    end(&mut agent, &larger, Some(Class::Network), found(0, 0)).await;
+    let small = fleet.dispatch(agent.host, request(Some(2), None), by()).await.unwrap();
+    assert_eq!(lot(&small), (seed, 2, 512 << 20), "as small as it was asked for");
+    end(&mut agent, &small, None, found(2, 0)).await;
+    let other = ask(&agent, Some("home")).await;
+    assert_ne!(lot(&other).0, seed, "another group has its own lot");
+    end(&mut agent, &other, None, found(5, 0)).await;
+
+    let good = ask(&agent, Some("etc")).await;
+    assert_eq!(lot(&good).0, seed);
+    end(&mut agent, &good, None, found(60, 0)).await;
+    let next = ask(&agent, Some("etc")).await;
+    assert!(lot(&next).0 != seed && (lot(&next).1, lot(&next).2) == (20, 512 << 20), "{next:?}");
+}
+
+#[tokio::test]
 async fn what_was_drawn_for_want_of_room_alone_proves_nothing() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
