@@ -132,6 +132,10 @@ pub(crate) fn nobody_waits(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
         if matches!(before.what, JobWhat::Download { .. }) && before.cancel_asked_at.is_none() {
             let (cancel_asked_at, cancel_asked_by) = (Some(op.now), Some(Actor::System));
             job::save(op, Some(&before), &Job { cancel_asked_at, cancel_asked_by, ..before.clone() })?;
+            let JobWhat::Download { snapshot, path, form, .. } = &before.what else { continue };
+            let detail =
+                format!("server_restarted, how much was sent is not known: {}", form.of(snapshot, path));
+            audit::note(op, AuditAction::DownloadEnded, AuditTarget::Job(before.host, id), detail)?;
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! What becomes of a download whose transfer breaks off, by when that is and what the agent says of it.
 
 use crate::support::{Agent, World, by, in_memory, settings};
-use fleet::record::{DownloadForm, JobState};
-use fleet::{Download, DownloadEnd, Fleet};
+use fleet::record::{AuditAction, DownloadForm, JobState};
+use fleet::{AuditFilter, Download, DownloadEnd, Fleet, Page};
 use schema::{Class, HeldJob, HeldPhase, JobId, Outcome, Summary};
 
 async fn begun(agent: &mut Agent, fleet: &Fleet) -> Download {
@@ -56,6 +56,11 @@ async fn a_download_of_before_a_start_did_not_arrive_whatever_the_agent_says_of_
         agent.fleet.shutdown().await;
         agent.fleet = Fleet::in_memory(settings(), world.driver()).unwrap();
         agent.fleet = open();
+        let state = agent.fleet.read().unwrap();
+        let entry = state.audit(&AuditFilter::default(), &Page::default()).unwrap().items.remove(0);
+        assert_eq!(entry.action, AuditAction::DownloadEnded);
+        let detail = entry.detail;
+        assert!(detail.starts_with("server_restarted") && detail.contains("/etc/hosts"), "{detail}");
         agent.hello(&[HeldJob { job, phase: HeldPhase::Running, group: None }]).await;
         agent.finish(job, said, Summary::None).await;
         assert_eq!(end_of(&agent, job), wanted);

@@ -9,6 +9,7 @@ mod command;
 mod failures;
 mod listing;
 mod plan;
+mod reach;
 mod view;
 mod wanted;
 mod what;

@@ -2,6 +2,7 @@
 
 use super::super::fact::Fact;
 use super::failures::{Failure, failures, more_failures};
+use super::reach::Reach;
 use crate::explanation::Explanation;
 use crate::format::{When, bytes, count, many, span};
 use crate::words::{job_result, many_entries, ran, restore_target};
@@ -134,17 +135,21 @@ pub(super) fn used_at(state: &FleetState, job: &Job) -> Result<Option<Timestamp>
         .map(|later| later.created_at))
 }
 
-/// Whether files may lie where it restored to that are not whole: they look like files, and only a comparison of their
-/// content tells.
+/// Whether a restore that is made again meets files that are not whole: they look like files, and only a comparison of
+/// their content tells. One into a new folder makes another one.
 pub(super) fn may_have_left_unfinished(job: &Job, plan: &RestorePlan) -> bool {
-    let ended_badly = match (job.state, &job.figures) {
+    may_be_unfinished(job) && !plan.dry_run && !matches!(plan.target, RestoreTarget::NewFolder { .. })
+}
+
+/// Whether a restore may have left files that are not whole.
+fn may_be_unfinished(job: &Job) -> bool {
+    match (job.state, &job.figures) {
         (JobState::Succeeded, JobFigures::Restore(done)) => done.failed > 0,
         (JobState::Succeeded, _) => false,
         (JobState::Failed, _) => !is_refused_before(job.class) && job.started_at.is_some(),
         (JobState::Warning | JobState::Lost | JobState::Cancelled, _) => job.started_at.is_some(),
         _ => false,
-    };
-    ended_badly && !plan.dry_run && !matches!(plan.target, RestoreTarget::NewFolder { .. })
+    }
 }
 
 /// Whether a restore that failed of this has written nothing.
@@ -161,29 +166,32 @@ const fn is_refused_before(class: Option<Class>) -> bool {
     )
 }
 
-/// The newest restore of this host's to the same place that may have left files unfinished, unless a later one has written
-/// over them; only where the plan would leave them alone.
+/// The newest restore of this host's that may have left files unfinished where this one writes, unless the same has been
+/// written over them since; only where the plan would leave them alone.
 pub(super) fn unfinished_there(
     state: &FleetState,
     runner: HostId,
     plan: &RestorePlan,
 ) -> Result<Option<Job>, StoreError> {
-    if plan.overwrite == Overwrite::Always || matches!(plan.target, RestoreTarget::NewFolder { .. }) {
+    let Some(reach) = Reach::of(plan, &JobFigures::None).filter(|_| plan.overwrite != Overwrite::Always)
+    else {
         return Ok(None);
-    }
+    };
     let filter = JobFilter { host: Some(runner), kind: Some(JobKind::Restore), ..JobFilter::default() };
     let jobs = state.jobs(&filter, &Page { limit: MOST_LATER, ..Page::default() })?.items;
+    let mut whole = Vec::new();
     for job in jobs {
         let JobWhat::Restore(other) = &job.what else { continue };
-        if other.dry_run || other.target != plan.target {
+        if other.dry_run || !Reach::of(other, &job.figures).is_some_and(|other| other.meets(&reach)) {
             continue;
         }
-        if may_have_left_unfinished(&job, other) {
-            return Ok(Some(job));
-        }
-        let is_same = (&other.source, &other.paths) == (&plan.source, &plan.paths);
-        if is_same && other.overwrite == Overwrite::Always && job.state == JobState::Succeeded {
-            return Ok(None);
+        let what = (other.source, other.paths.clone(), other.target.clone());
+        if may_be_unfinished(&job) {
+            if !whole.contains(&what) {
+                return Ok(Some(job));
+            }
+        } else if other.overwrite == Overwrite::Always && job.state == JobState::Succeeded {
+            whole.push(what);
         }
     }
     Ok(None)
