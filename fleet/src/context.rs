@@ -6,6 +6,7 @@ use crate::clock::{Clock, SETTLES_MS};
 use crate::damage::{Damage, Scrub};
 use crate::download::Downloads;
 use crate::facts::Facts;
+use crate::former::Telling;
 use crate::job::live::Board;
 use crate::link::LinkKeys;
 use crate::record::Succession;
@@ -61,6 +62,8 @@ pub(crate) struct Context {
     damage: OnceLock<Arc<Damage>>,
     /// Who has the place of this server.
     succession: Mutex<Option<Arc<Succession>>>,
+    /// Whether the server whose place this one has knows it.
+    telling: Mutex<Telling>,
     /// When each standby has asked last, and by what mark it says what it has.
     standbys_asked: Mutex<BTreeMap<String, (Timestamp, String)>>,
 }
@@ -98,6 +101,7 @@ impl Context {
             scrub: Mutex::default(),
             damage: OnceLock::new(),
             succession: Mutex::default(),
+            telling: Mutex::default(),
             standbys_asked: Mutex::default(),
         }
     }
@@ -180,6 +184,11 @@ impl Context {
         lock(&self.succession).clone()
     }
 
+    /// Whether nothing is begun and nothing written any more.
+    pub(crate) fn only_reads(&self) -> bool {
+        self.damage().is_some() || self.succession().is_some()
+    }
+
     /// Whether anything may be changed still.
     pub(crate) fn may_change(&self) -> Result<(), Refused> {
         match self.succession() {
@@ -193,6 +202,10 @@ impl Context {
         let Succession { incarnation, url, .. } = &succession;
         tracing::error!(%incarnation, url, "another server has the place of this one, which stands still: stop it");
         *lock(&self.succession) = Some(Arc::new(succession));
+    }
+
+    pub(crate) fn telling(&self) -> MutexGuard<'_, Telling> {
+        lock(&self.telling)
     }
 
     /// When each standby has asked last, since the start.

@@ -12,12 +12,12 @@ use crate::notices::{self, ChannelView, RouteView};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, Differences, EnrollToken, Feed, Flawed, Folder, FolderPlace,
     Found, GivenUp, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun,
-    Presence, RepoPoint, RepoState, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
+    Presence, RepoPoint, RepoState, ScheduleRow, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
 };
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
 use crate::reunion::{self, Reunion, SupersededHost};
-use crate::roster::Entries;
+use crate::roster::{Entries, RosterEntry};
 use crate::schedule::UpcomingList;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
@@ -50,18 +50,31 @@ pub struct FleetState {
     entries: Entries,
     now: Timestamp,
     storage_bytes: u64,
+    /// Whether the server can know how hosts stand now.
+    is_known: bool,
     context: Arc<Context>,
 }
 
 impl FleetState {
     pub(crate) fn new(view: ReadView, entries: Entries, context: Arc<Context>, storage_bytes: u64) -> Self {
-        Self { view, entries, now: context.now(), storage_bytes, context }
+        let is_known = !context.only_reads();
+        Self { view, entries, now: context.now(), storage_bytes, is_known, context }
+    }
+
+    fn row(&self, entry: &RosterEntry) -> HostRow {
+        status::row(entry, self.now).as_known(self.is_known)
+    }
+
+    /// Whether the server can know how hosts stand now: one that only reads hears of nothing any more.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Hosts, worst first, then by name.
     pub fn fleet(&self, filter: &HostFilter) -> Vec<HostRow> {
         let wanted = filter.wanted();
-        worst_first(self.entries.iter().map(|entry| status::row(entry, self.now)).filter(wanted).collect())
+        worst_first(self.entries.iter().map(|entry| self.row(entry)).filter(wanted).collect())
     }
 
     /// The hosts that need somebody, by what they have in common: the incidents as they stand now.
@@ -133,11 +146,17 @@ impl FleetState {
         Ok(incidents::look(&self.view, hosts, server, self.now)?.changes())
     }
 
+    /// Whether a host is enrolled at all.
+    #[must_use]
+    pub fn has_enrolled(&self) -> bool {
+        self.entries.iter().any(|entry| entry.host.enrolled_at.is_some())
+    }
+
     /// How many hosts stand how.
     pub fn fleet_counts(&self) -> Result<FleetCounts, StoreError> {
         let (mut counts, groups) = (FleetCounts::default(), self.cause_groups()?);
         for entry in self.entries.iter() {
-            let row = status::row(entry, self.now);
+            let row = self.row(entry);
             counts.count(&row, groups.in_need(&row));
         }
         Ok(counts)
@@ -194,7 +213,7 @@ impl FleetState {
     #[must_use]
     pub fn host_row(&self, id: HostId) -> Option<HostRow> {
         let place = self.entries.binary_search_by_key(&id, |entry| entry.host.id).ok()?;
-        Some(status::row(&self.entries[place], self.now))
+        Some(self.row(&self.entries[place]))
     }
 
     /// Whether a host is connected.
@@ -226,12 +245,17 @@ impl FleetState {
 
     /// A host's schedules, by name.
     pub fn schedules(&self, host: HostId) -> Result<Vec<ScheduleView>, StoreError> {
-        Ok(schedule::of_host(&self.view, host)?.into_iter().map(|row| ScheduleView::new(host, row)).collect())
+        let rows = schedule::of_host(&self.view, host)?;
+        Ok(rows.into_iter().map(|row| self.schedule_view(host, row)).collect())
+    }
+
+    fn schedule_view(&self, host: HostId, row: ScheduleRow) -> ScheduleView {
+        ScheduleView::new(host, row).as_begun(self.is_known)
     }
 
     /// The schedule of this name of a host; `None` = there is none. Fails when the store can't be read.
     pub fn schedule(&self, host: HostId, name: &str) -> Result<Option<ScheduleView>, StoreError> {
-        Ok(self.view.get(&SCHEDULES, &(host, name.to_owned()))?.map(|row| ScheduleView::new(host, row)))
+        Ok(self.view.get(&SCHEDULES, &(host, name.to_owned()))?.map(|row| self.schedule_view(host, row)))
     }
 
     /// Backups that wait, by the due time that they stand for, oldest first.
@@ -626,13 +650,17 @@ impl FleetState {
         feed::of_key(&self.view, key)
     }
 
-    /// What the schedules of these hosts (`None` = of all) have due up to an instant, the first `most` of it.
+    /// What the schedules of these hosts (`None` = of all) have due up to an instant, the first `most` of it; nothing where the
+    /// server begins nothing any more.
     pub fn upcoming(
         &self,
         hosts: Option<&BTreeSet<HostId>>,
         until: Timestamp,
         most: usize,
     ) -> Result<UpcomingList, StoreError> {
+        if !self.is_known {
+            return Ok(UpcomingList::default());
+        }
         schedule::upcoming(&self.view, hosts, until, most)
     }
 

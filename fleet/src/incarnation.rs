@@ -50,6 +50,9 @@ pub(crate) fn lost(reads: &impl Reads) -> Result<Vec<LostSpan>, StoreError> {
     Ok(spans)
 }
 
+/// The highest number above which a restore may be asked to be: the end of the year 9999. No clock has come so far.
+pub const MOST_INCARNATION: u64 = 253_402_300_799_999_999;
+
 /// So many numbers stand for each millisecond of a clock; which of them a restore gets is drawn.
 const DRAWN: u64 = 1_000;
 
@@ -83,6 +86,12 @@ fn next(above: Incarnation, known_until: Timestamp, now: Timestamp, drawn: u64) 
     };
     let ahead = above.next().0.saturating_add(at(Timestamp(now.ms_since(known_until))).0);
     Incarnation(if above < at(known_until) { clock } else { clock.max(ahead.saturating_add(drawn % DRAWN)) })
+}
+
+/// Whether the number of a server that begins anew can be given again as the one to be above: pure. Otherwise no archive of before
+/// could be restored any more.
+pub(crate) fn can_be_given_again(above: Incarnation, known_until: Timestamp, now: Timestamp) -> bool {
+    next(above, known_until, now, DRAWN - 1).0 <= MOST_INCARNATION
 }
 
 /// The server begins anew, from what was known until `known_until`; its number from now on, which is above `above`. Of two
@@ -152,6 +161,15 @@ mod tests {
                 assert_ne!(first, next(heard, made_at, now, 998), "{heard} {since}");
             }
         }
+    }
+
+    #[test]
+    fn a_number_that_could_not_be_given_again_is_told() {
+        let can = |above: u64| can_be_given_again(Incarnation(above), Timestamp(T), Timestamp(T + 5_000));
+        assert!(can(0) && can(MOST_INCARNATION / 2));
+        // With the time since the archive, and what is drawn.
+        assert!(can(MOST_INCARNATION - 5_000_000 - DRAWN) && !can(MOST_INCARNATION - 5_000_000));
+        assert!(!can(MOST_INCARNATION) && !can(u64::MAX));
     }
 
     #[test]

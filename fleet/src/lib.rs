@@ -56,6 +56,7 @@ mod fleet_state;
 mod folder;
 #[cfg(test)]
 mod format_files;
+mod former;
 #[cfg(test)]
 mod golden;
 mod groups;
@@ -131,7 +132,9 @@ pub use feed::{MOST_FEEDS, NewFeed};
 pub use fleet::{Fleet, Handled, NewEnrollToken};
 pub use fleet_state::FleetState;
 pub use folder::{NoInclude, check_snapshot, clean_path, include_of};
+pub use former::{FormerFound, FormerServer};
 pub use groups::{Owner, Owners};
+pub use incarnation::MOST_INCARNATION;
 pub use incidents::{Acknowledgement, ServerNeed};
 pub use kit::{KitChoice, KitCredentials, KitGap, KitHost, KitSlot, Kits, NewKit, WhyGap};
 pub use listing::SnapshotCursor;

@@ -757,6 +757,34 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Its word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Folder { .. } => "data_folder",
+            Self::InUse { .. } => "in_use",
+            Self::NewerFormat { .. } => "data_newer",
+            Self::OlderFormat { .. } => "data_older",
+            Self::KeyFile { .. }
+            | Self::KeyExposed { .. }
+            | Self::KeyOwner { .. }
+            | Self::KeyMalformed { .. } => "master_key_file",
+            Self::Exposed { .. } | Self::ExposedAbove { .. } => "exposed",
+            Self::Foreign { .. } => "not_owner",
+            Self::Missing { .. } => "piece_missing",
+            Self::HalfRestored { .. } => "half_restored",
+            Self::HalfPromoted { .. } => "half_promoted",
+            Self::Standby { .. } => "standby_folder",
+            Self::NoAuthority { .. } | Self::NoNextAuthority { .. } => "authority_missing",
+            Self::OtherAuthority { .. } => "other_authority",
+            Self::Empty { .. } | Self::NoData { .. } => "no_data",
+            Self::NotAFile { .. } => "not_a_file",
+            Self::KeyWrong => "master_key_wrong",
+            Self::Damaged { .. } => "data_damaged",
+            Self::Store(_) => "store",
+        }
+    }
+
     /// The same; when it is damage, with the file in which it is.
     pub(crate) fn at(self, file: &Path) -> Self {
         let why = match self {

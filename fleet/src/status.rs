@@ -20,7 +20,7 @@ pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
 pub(crate) struct Standing {
     pub(crate) status: Status,
     pub(crate) reason: Reason,
-    /// See [`HostStanding::protected`].
+    /// See [`HostRow::protected`].
     pub(crate) protected: bool,
     /// The backup that it comes from, where one did not end well.
     pub(crate) from: Option<Ended>,
@@ -254,7 +254,7 @@ fn standing(entry: &RosterEntry, now: &AsOf) -> HostStanding {
             .filter(|acked| acked.mark == reason.mark(status, summary.last_good_at())),
         from,
         open_jobs: summary.open_jobs,
-        next_run_at: summary.next_run_at,
+        planned_at: summary.next_run_at,
         waits_since: summary.waits_since,
         has_repo_credentials: summary.has_repo_credentials,
         summary,
@@ -263,7 +263,7 @@ fn standing(entry: &RosterEntry, now: &AsOf) -> HostStanding {
         presence,
         status,
         reason,
-        protected,
+        is_protected: protected,
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
+use crate::former::{FormerFound, FormerServer};
 use crate::incarnation;
 use crate::op::Op;
 use crate::page_url::told_to;
@@ -72,7 +73,7 @@ impl Fleet {
     /// this one.
     #[must_use]
     pub fn only_reads(&self) -> bool {
-        self.context().damage().is_some() || self.context().succession().is_some()
+        self.context().only_reads()
     }
 
     /// Whether anything may be changed still; why not.
@@ -93,6 +94,18 @@ impl Fleet {
         let statement = Statement { incarnation: incarnation::read(&view)?.0, since_ms: since.0, url };
         let plain = serde_json::to_vec(&statement).unwrap_or_default();
         Ok(Some((predecessor, context.master.seal(Binding::Succession, context.random(), &plain))))
+    }
+
+    /// It was tried to tell the former server that this one has its place. Returns whether something else was found than before.
+    pub fn tried_to_tell(&self, found: FormerFound) -> bool {
+        let now = self.now();
+        self.context().telling().note(now, found)
+    }
+
+    /// The server whose place this one has; `None` = it was not promoted.
+    pub fn former_server(&self) -> Result<Option<FormerServer>, StoreError> {
+        let predecessor = predecessor(&self.view()?)?;
+        Ok(predecessor.map(|it| self.context().telling().of(it.url)))
     }
 
     /// Somebody says that another server has the place of this one.
@@ -248,6 +261,19 @@ mod tests {
                 Ok(op.tx.put(&META, &META_PREDECESSOR.to_owned(), &Meta::Predecessor(predecessor))?)
             });
             put.await.unwrap();
+            let former_server = || new.former_server().unwrap().unwrap();
+            assert_eq!((former_server().url, former_server().last), (former.to_owned(), None));
+            for (found, is_news, told_at) in [
+                (FormerFound::Untold("refused".to_owned()), true, None),
+                (FormerFound::Untold("refused".to_owned()), false, None),
+                (FormerFound::StandsStill, true, Some(NOW)),
+                (FormerFound::Untold("refused".to_owned()), true, Some(NOW)),
+            ] {
+                assert_eq!(new.tried_to_tell(found.clone()), is_news, "{found:?}");
+                let known = former_server();
+                assert_eq!((known.last, known.told_at), (Some((NOW, found)), told_at));
+            }
+            assert!(old.former_server().unwrap().is_none());
             let (_, sealed) = new.statement(url).unwrap().unwrap();
             assert_eq!(old.hear_of_successor(&sealed, By::system()).await.unwrap(), Heard::StandsStill);
             let refused = old.create_host("late", vec![], By::system()).await.unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! What may lie in an archive, and why one is not made or not used.
 
+use crate::incarnation::MOST_INCARNATION;
 use crate::refused::{OpenError, StoreError};
 use std::io;
 use std::path::PathBuf;
@@ -114,6 +115,12 @@ pub enum ArchiveError {
         /// By how many minutes.
         minutes: u64,
     },
+    /// The incarnation that was asked for leaves none for later restores.
+    #[error(
+        "the server would be an incarnation above {MOST_INCARNATION}, the highest that --incarnation-after takes, and no archive of \
+         before could be restored any more: give the number that an agent's log names, and no higher one"
+    )]
+    IncarnationTooHigh,
     /// The server that a rehearsal has made of it would not start.
     #[error("a server that is made of this archive would not start: {0}")]
     Rehearsal(String),
@@ -132,6 +139,37 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
+    /// Its word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+            Self::Piece(error) => error.code(),
+            Self::AuthorityChanged => "authority_changed",
+            Self::Overtaken => "overtaken",
+            Self::Write(_) => "write_failed",
+            Self::Read(_) => "read_failed",
+            Self::File { .. } => "file",
+            Self::NotAnArchive => "not_an_archive",
+            Self::WrongKey => "wrong_key",
+            Self::WantsPassphrase => "wants_passphrase",
+            Self::WantsIdentity => "wants_identity",
+            Self::Damaged(_) => "archive_damaged",
+            Self::Newer { .. } => "archive_newer",
+            Self::Older { .. } => "archive_older",
+            Self::Recipient(_) | Self::Secret => "recipient",
+            Self::Identity => "identity",
+            Self::LongAgo { .. } => "archive_long_ago",
+            Self::Ahead { .. } => "archive_ahead",
+            Self::IncarnationTooHigh => "incarnation_too_high",
+            Self::Rehearsal(_) => "would_not_start",
+            Self::OtherServer => "other_server",
+            Self::NotEmpty(_) => "not_empty",
+            Self::Busy(_) => "busy",
+            Self::IsThere(_) => "server_there",
+        }
+    }
+
     pub(super) fn damaged(why: impl Into<String>) -> Self {
         Self::Damaged(why.into())
     }

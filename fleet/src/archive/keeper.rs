@@ -119,6 +119,19 @@ pub enum NoArchive {
     Refused(#[from] Refused),
 }
 
+impl NoArchive {
+    /// Its word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoKey => "archive_no_key",
+            Self::Busy => "archive_busy",
+            Self::Failed(_) => "archive_failed",
+            Self::Refused(refused) => refused.code(),
+        }
+    }
+}
+
 /// The newest of those that are not ahead of now, and how they are to be seen: pure.
 fn judge(
     now: Timestamp,
@@ -177,12 +190,16 @@ impl Archives {
 
     /// Reads the folder anew; what it can't is told as what fails. Blocks.
     pub fn look(&self) {
-        let found = self.folder.own(&self.fleet.archives_of());
+        let found = self.own();
         let mut state = self.state();
         match found {
             Ok(kept) => state.kept = kept,
             Err(error) => state.failed = Some((self.fleet.now(), error.to_string())),
         }
+    }
+
+    fn own(&self) -> Result<Vec<Kept>, ArchiveError> {
+        self.folder.own(&self.fleet.archives_of()?)
     }
 
     /// How they stand, by the last look at the folder.
@@ -320,7 +337,7 @@ impl Archives {
 
     /// Opens one by its name, to be sent; `None` = there is none of that name. Blocks.
     pub fn open(&self, name: &str) -> Result<Option<(File, Kept)>, ArchiveError> {
-        let is_own = self.folder.own(&self.fleet.archives_of())?.iter().any(|kept| kept.name == name);
+        let is_own = self.own()?.iter().any(|kept| kept.name == name);
         if is_own { self.folder.open(name) } else { Ok(None) }
     }
 }

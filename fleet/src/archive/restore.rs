@@ -178,6 +178,10 @@ fn restore_into(
     if !wish.is_clock_right {
         fits_clock(Timestamp(found.about.made_at_ms), (driver.now)())?;
     }
+    let (own, made_at) = (Incarnation(found.about.incarnation), Timestamp(found.about.made_at_ms));
+    if wish.above > own && !incarnation::can_be_given_again(wish.above, made_at, (driver.now)()) {
+        return Err(ArchiveError::IncarnationTooHigh);
+    }
     let words = "A server is being restored into this folder. When that did not end: restore it again.\n";
     let folder = NewFolder::begin(data_dir, words, may)?;
     write(open()?, opener, folder, (&found, promotion), master, (driver, wish))

@@ -365,12 +365,13 @@ fn two_servers_with_one_folder_keep_their_own_archives() {
     let (one, other) = (server(1), server(2));
     let make = |fleet: &Fleet| folder.make(fleet.begin_archive(vec![], "0.0.1").unwrap(), &key).unwrap().name;
     let count = |fleet: &Fleet| {
-        let own = folder.own(&fleet.archives_of()).unwrap();
+        let own = folder.own(&fleet.archives_of().unwrap()).unwrap();
         own.into_iter().map(|kept| kept.name).collect::<Vec<_>>()
     };
     // Of before there were notes.
     let old = make(&one);
-    fs::remove_file(folder.path.join(format!(".holdfast-archives-of-{}", one.archives_of()))).unwrap();
+    fs::remove_file(folder.path.join(format!(".holdfast-archives-of-{}", one.archives_of().unwrap())))
+        .unwrap();
     assert_eq!((count(&one), count(&other)), (vec![old.clone()], vec![old]));
     let (mut of_one, mut of_other) = (Vec::new(), Vec::new());
     for _ in 0..4 {
@@ -390,6 +391,48 @@ fn two_servers_with_one_folder_keep_their_own_archives() {
     minutes.fetch_add(1, Ordering::Relaxed);
     make(&one);
     assert!(folder.path.join(&fake).exists(), "it is not removed either");
+}
+
+/// What is made of an archive has the settings of the first, and its folder of archives with them; the first may still run.
+#[tokio::test]
+async fn a_server_and_its_restored_copy_keep_their_own_archives_in_one_folder() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = ArchiveFolder { path: scratch.path().join("shared"), keep: 2, makes: true };
+    let minutes = Arc::new(AtomicU64::new(0));
+    let driver = || {
+        let minutes = minutes.clone();
+        let now = move || Timestamp(NOW.0 + minutes.load(Ordering::Relaxed) * 60_000);
+        Driver { now: Arc::new(now), ..driver() }
+    };
+    let open =
+        |data_dir: &Path| Fleet::open(Pieces::from(data_dir), Settings::for_tests(), driver()).unwrap();
+    let make = |fleet: &Fleet| {
+        minutes.fetch_add(1, Ordering::Relaxed);
+        folder.make(fleet.begin_archive(vec![], "0.0.1").unwrap(), &passphrase()).unwrap().name
+    };
+    let own = |fleet: &Fleet| {
+        let own = folder.own(&fleet.archives_of().unwrap()).unwrap();
+        own.into_iter().map(|kept| kept.name).collect::<Vec<_>>()
+    };
+    let first = open(&scratch.path().join("first"));
+    let common = [make(&first), make(&first)];
+    minutes.fetch_add(1, Ordering::Relaxed);
+    let restored = scratch.path().join("restored");
+    restore(&folder.path.join(&common[1]), &opener(), &restored, driver()).unwrap();
+    let copy = open(&restored);
+    assert_eq!(own(&copy), Vec::<String>::new(), "those of the first are none of its own");
+    let of_copy: Vec<_> = (0..4).map(|_| make(&copy)).collect();
+    assert_eq!(own(&copy), [of_copy[3].clone(), of_copy[2].clone()]);
+    // The copy has made twice as many as stay: the archives that the first goes back to are there.
+    assert_eq!(own(&first), [common[1].clone(), common[0].clone()]);
+    let of_first: Vec<_> = (0..4).map(|_| make(&first)).collect();
+    assert_eq!(own(&first), [of_first[3].clone(), of_first[2].clone()]);
+    assert_eq!(own(&copy), [of_copy[3].clone(), of_copy[2].clone()]);
+    // Also after a start.
+    copy.shutdown().await;
+    drop(copy);
+    let copy = open(&restored);
+    assert_eq!(own(&copy), [of_copy[3].clone(), of_copy[2].clone()]);
 }
 
 /// What can be brought again holds up no archive: it is told in the archive, and where archives are shown.
@@ -607,4 +650,25 @@ async fn an_authority_that_no_archive_has_makes_one_due() {
     fleet.retire_authority(true, By::system()).await.unwrap();
     assert!(!archives.is_due().unwrap());
     fleet.shutdown().await;
+}
+
+/// No number is given above which no archive of before could be restored.
+#[tokio::test]
+async fn an_incarnation_that_leaves_none_for_later_restores_is_refused_before_anything_is_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let fleet = server(&scratch.path().join("data")).await;
+    let archive = scratch.path().join("one.age");
+    let file = fs::File::create(&archive).unwrap();
+    fleet.begin_archive(vec![], "0.0.1").unwrap().write(&passphrase(), file).unwrap();
+    let restored = scratch.path().join("restored");
+    let above = |number: u64| {
+        let wish = RestoreAs { above: schema::Incarnation(number), ..RestoreAs::default() };
+        restore_as(&archive, &opener(), &restored, driver(), wish)
+    };
+    let why = above(crate::MOST_INCARNATION).unwrap_err();
+    assert_eq!(why.code(), "incarnation_too_high");
+    assert!(why.to_string().contains("no archive of before could be restored"), "{why}");
+    assert!(!restored.exists());
+    let at = above(crate::MOST_INCARNATION / 2).unwrap().incarnation;
+    assert!(at.0 > crate::MOST_INCARNATION / 2 && at.0 <= crate::MOST_INCARNATION);
 }

@@ -12,7 +12,7 @@ use crate::refused::StoreError;
 use crate::store::{Aside, HOSTS, Moment, NAMES, Order, ReadView, Reads as _, Span, file_format};
 use age::stream::StreamWriter;
 use data_encoding::HEXLOWER;
-use schema::Timestamp;
+use schema::{Incarnation, Timestamp};
 use std::io::Write;
 use std::ops::ControlFlow;
 use zeroize::Zeroizing;
@@ -62,9 +62,18 @@ impl Fleet {
         self.archiving(aside.view()?, Some(aside), parts, version)
     }
 
-    /// What tells this server's archives from another one's in one folder; nothing can be learnt of the master key from it.
-    pub(super) fn archives_of(&self) -> String {
-        HEXLOWER.encode(&self.context().master.mark("archives"))
+    /// What tells this server's archives from another one's in one folder; nothing can be learnt of the master key from it. One that
+    /// was made of this one is another one: both may run, and what is made of an archive has the settings of the first.
+    pub(super) fn archives_of(&self) -> Result<String, StoreError> {
+        Ok(self.archives_of_incarnation(incarnation::read(&self.view()?)?))
+    }
+
+    fn archives_of_incarnation(&self, incarnation: Incarnation) -> String {
+        let of = match incarnation {
+            Incarnation::ZERO => "archives".to_owned(),
+            later => format!("archives of incarnation {later}"),
+        };
+        HEXLOWER.encode(&self.context().master.mark(&of))
     }
 
     fn archiving(
@@ -86,19 +95,20 @@ impl Fleet {
         if !found.is_empty() && !authority::is_usual(&access_row::bound(&view)?, &found) {
             return Err(ArchiveError::AuthorityChanged);
         }
+        let incarnation = incarnation::read(&view)?;
         let about = About {
             holdfast_archive: FORM,
             made_at_ms: context.now().0,
             server_version: version.to_owned(),
             data_format: file_format::FORMAT,
-            incarnation: incarnation::read(&view)?.0,
+            incarnation: incarnation.0,
             hosts: view.keys(&HOSTS, &Span::ALL, usize::MAX)?.len() as u64,
             mqtt_address: access_row::text(&access_row::given(&view)?),
             lacks: Vec::new(),
         };
         let mut all = vec![ArchivePart { name: "master.key", bytes: context.master.text() }];
         all.extend(parts);
-        Ok(Archiving { view, aside, about, parts: all, server: self.archives_of() })
+        Ok(Archiving { view, aside, about, parts: all, server: self.archives_of_incarnation(incarnation) })
     }
 }
 

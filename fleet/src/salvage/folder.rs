@@ -60,6 +60,20 @@ pub enum SalvageError {
     Folder(ArchiveError),
 }
 
+impl SalvageError {
+    /// Its word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InUse(_) => "in_use",
+            Self::Inside(_) => "inside_damaged",
+            Self::Nothing(_) => "nothing_readable",
+            Self::Piece(error) => error.code(),
+            Self::Folder(error) => error.code(),
+        }
+    }
+}
+
 impl From<ArchiveError> for SalvageError {
     fn from(error: ArchiveError) -> Self {
         Self::Folder(error)

@@ -15,6 +15,15 @@ pub struct HostRow {
     standing: Arc<HostStanding>,
     /// The instant at which it is looked at: how long ago something was is told by it.
     pub now: Timestamp,
+    /// Whether the server can know how the host stands now: one that only reads hears of nothing any more, and what it says of a host
+    /// is what it knew last.
+    pub is_known: bool,
+    /// Every group is in a schedule that is on, or backed up by hand as a person said, and has a good, whole and recent
+    /// backup that nothing found since speaks against; the credentials are not known to be refused; the clock is not off by
+    /// hours. Whatever happens right now. Never where that can't be known.
+    pub protected: bool,
+    /// When a schedule of this server is to run next; none where none runs any more.
+    pub next_run_at: Option<Timestamp>,
 }
 
 impl Deref for HostRow {
@@ -45,10 +54,8 @@ pub struct HostStanding {
     pub from: Option<Ended>,
     /// Who has acknowledged this state, and when.
     pub acked: Option<Acked>,
-    /// Every group is in a schedule that is on, or backed up by hand as a person said, and has a good, whole and recent
-    /// backup that nothing found since speaks against; the credentials are not known to be refused; the clock is not off by
-    /// hours. Whatever happens right now.
-    pub protected: bool,
+    /// See [`HostRow::protected`], as far as was known last.
+    pub(crate) is_protected: bool,
     /// How far it is proven that it can be restored.
     pub proof: HostProof,
     /// When a backup last made a snapshot.
@@ -68,15 +75,26 @@ pub struct HostStanding {
     pub has_repo_credentials: bool,
     /// Number of source groups.
     pub groups: u32,
-    /// When a schedule is to run next.
-    pub next_run_at: Option<Timestamp>,
+    /// See [`HostRow::next_run_at`].
+    pub(crate) planned_at: Option<Timestamp>,
     /// The first due time of a backup that still waits.
     pub waits_since: Option<Timestamp>,
 }
 
 impl HostRow {
-    pub(crate) const fn new(standing: Arc<HostStanding>, now: Timestamp) -> Self {
-        Self { standing, now }
+    pub(crate) fn new(standing: Arc<HostStanding>, now: Timestamp) -> Self {
+        let (protected, next_run_at) = (standing.is_protected, standing.planned_at);
+        Self { standing, now, is_known: true, protected, next_run_at }
+    }
+
+    /// The same as a server sees it that may not know how the host stands now.
+    pub(crate) fn as_known(self, is_known: bool) -> Self {
+        Self {
+            is_known,
+            protected: is_known && self.protected,
+            next_run_at: self.next_run_at.filter(|_| is_known),
+            ..self
+        }
     }
 
     /// The groups that could be proven, each with how it stands.
@@ -218,7 +236,7 @@ impl Status {
 pub struct FleetCounts {
     /// By [`Status::ALL`]; see [`Self::of`].
     pub by_status: [u32; Status::ALL.len()],
-    /// Protected, see [`HostStanding::protected`].
+    /// Protected, see [`HostRow::protected`].
     pub protected: u32,
     /// Protected, and in need of somebody although they are.
     pub protected_in_need: u32,

@@ -7,7 +7,7 @@ use schema::{HostId, Timestamp};
 pub struct ScheduleView {
     /// The schedule as stored.
     pub schedule: Schedule,
-    /// The next due time; `None` = it is off.
+    /// The next due time; `None` = it is off, or this server begins nothing any more.
     pub next_due_at: Option<Timestamp>,
     /// When it runs next on its host: so long after the due time as the host is spread.
     pub next_run_at: Option<Timestamp>,
@@ -21,5 +21,11 @@ impl ScheduleView {
         let is_read = Cron::parse(&row.schedule.cron, &row.schedule.timezone);
         let problem = is_read.err().filter(|_| row.schedule.enabled).map(|error| error.to_string());
         Self { schedule: row.schedule, next_due_at: row.next_due_at, next_run_at, problem }
+    }
+
+    /// The same of a server that may begin nothing any more.
+    pub(crate) fn as_begun(self, begins: bool) -> Self {
+        let only = |at: Option<Timestamp>| at.filter(|_| begins);
+        Self { next_due_at: only(self.next_due_at), next_run_at: only(self.next_run_at), ..self }
     }
 }
