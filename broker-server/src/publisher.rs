@@ -106,7 +106,8 @@ impl Stale {
             Changed::JobLive { host, job } => {
                 self.jobs.insert(job, host);
             }
-            Changed::Integrations => self.all = true,
+            // What can't be known any more is said of no host.
+            Changed::Integrations | Changed::Damage | Changed::Succeeded => self.all = true,
             Changed::Incident(incident) => {
                 self.incidents.insert(incident);
             }

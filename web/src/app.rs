@@ -14,7 +14,7 @@ use crate::rights::Rights;
 use crate::server_facts::WebSettings;
 use crate::streams::Streams;
 use crate::template::Templates;
-use crate::trouble::{Failures, Proven, ServerTrouble, judge};
+use crate::trouble::{ArchiveTrouble, Failures, Proven, ServerTrouble, Successor, judge};
 use crate::words;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -22,7 +22,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use fleet::record::{Actor, Host, Role, Scope, Scopes, Secret};
-use fleet::{ArchiveState, By, ChangeSeq, Fleet, FleetState, Found, NewEnrollToken};
+use fleet::{ArchiveState, By, ChangeSeq, Fleet, FleetState, Found, NewEnrollToken, Standby};
 use schema::{HostId, Timestamp};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -134,18 +134,33 @@ impl App {
         let writer = self.fleet.writer_counts();
         let failed_recently = self.failures().is_recent(writer.failed, now);
         let lost_piece = (settings.lost_piece)();
-        let late = settings.archives.status().ok().filter(|status| status.state == ArchiveState::Late);
         let standbys = self.fleet.standbys().unwrap_or_default();
-        let late_archive = late.map(|status| words::archives(now, &status, &standbys).sentence);
+        let archives = self.archive_trouble(now, &standbys);
         let late_standbys = words::late_standbys(now, &standbys);
-        let succession = self.fleet.succession().map(|it| words::succession(now, &it));
+        let successor = self.fleet.succession().map(|it| {
+            let leads = it.url.starts_with("https://") || it.url.starts_with("http://");
+            Successor { text: words::succession(now, &it), url: leads.then(|| it.url.clone()) }
+        });
         judge(
-            (damage, succession),
-            (lost_piece, late_archive, late_standbys),
+            (damage, successor),
+            (lost_piece, archives, late_standbys),
             (writer, failed_recently),
             (settings.space_left)(),
             (settings.tasks)(),
         )
+    }
+
+    /// What is wrong with the archives of the server. That none is made is no fault as long as nobody is enrolled, and where
+    /// nothing can be changed it stands above.
+    fn archive_trouble(&self, now: Timestamp, standbys: &[Standby]) -> Option<ArchiveTrouble> {
+        let status = self.settings.archives.status().ok()?;
+        let has_hosts = || self.fleet.read().is_ok_and(|state| state.has_enrolled());
+        let trouble = match status.state {
+            ArchiveState::Late => ArchiveTrouble::Late,
+            ArchiveState::NoKey if !self.fleet.only_reads() && has_hosts() => ArchiveTrouble::NoKey,
+            ArchiveState::Ok | ArchiveState::Begun | ArchiveState::NoKey => return None,
+        };
+        Some(trouble(words::archives(now, &status, standbys).sentence))
     }
 
     /// Whether an archive may be made for a standby now; counts as made then.

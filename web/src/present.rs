@@ -143,6 +143,9 @@ pub(crate) fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<B
     Problem::internal().into()
 }
 
+/// The header of a server that only reads, which says why: what it knows is old.
+const ONLY_READS: HeaderName = HeaderName::from_static("holdfast-only-reads");
+
 /// The headers that every answer has. Only assets may be kept.
 pub(crate) async fn headers(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
     let mut response = next.run(request).await;
@@ -152,6 +155,11 @@ pub(crate) async fn headers(State(app): State<App>, request: Request, next: Next
     }
     if app.settings.strict_transport {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    if app.fleet.succession().is_some() {
+        headers.insert(ONLY_READS, HeaderValue::from_static("superseded"));
+    } else if app.fleet.only_reads() {
+        headers.insert(ONLY_READS, HeaderValue::from_static("damaged"));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

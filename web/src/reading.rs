@@ -125,6 +125,7 @@ impl Reading {
         let settings = &self.app.settings;
         let broker = (settings.broker)();
         let troubles = self.app.troubles();
+        let only_reads = self.app.fleet.only_reads();
         let session = self.caller.as_ref().and_then(|caller| caller.session.as_ref());
         Shell {
             nav,
@@ -132,19 +133,23 @@ impl Reading {
             theme_choice: session.map_or_else(|| "system".to_owned(), |s| s.theme.clone()),
             csrf: session.map(|s| s.csrf.clone()).unwrap_or_default(),
             user: self.caller.as_ref().map(|caller| caller.actor.name().to_owned()),
-            operator: self.may(Scope::Write),
-            restores: self.may(Scope::Restore),
+            operator: self.may(Scope::Write) && !only_reads,
+            restores: self.may(Scope::Restore) && !only_reads,
             admin: self.may(Scope::Admin),
+            locked: only_reads.then_some(LOCKED),
             version: settings.server.version.clone(),
             hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
             is_well: troubles.iter().all(|trouble| !trouble.is_failure),
             troubles,
-            pending: self.pending_count(),
-            incidents: self.incident_count(),
+            pending: self.pending_count().filter(|_| !only_reads),
+            incidents: self.incident_count().filter(|_| !only_reads),
             seq: self.seq,
         }
     }
 }
+
+/// What stands where something could be changed otherwise.
+const LOCKED: &str = "Nothing can be changed on this server now: the top of the page says why.";
 
 fn html(status: StatusCode, text: String) -> Response<Body> {
     (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()

@@ -26,6 +26,8 @@ pub(crate) struct ReportHost {
 /// All hosts at one moment, by name, and what they add up to.
 pub(crate) struct Report {
     pub(crate) made_at: Timestamp,
+    /// Whether the server can know how hosts stand now.
+    pub(crate) is_known: bool,
     pub(crate) hosts: Vec<ReportHost>,
     pub(crate) counts: FleetCounts,
     /// Hosts by how they are proven, in the order of [`ProofStatus::ALL`].
@@ -65,7 +67,7 @@ impl Report {
             });
         }
         causes.sort_by(|(one, n), (other, m)| m.cmp(n).then_with(|| one.cmp(other)));
-        Ok(Self { made_at: now, hosts, counts, proofs, causes })
+        Ok(Self { made_at: now, is_known: state.is_known(), hosts, counts, proofs, causes })
     }
 
     /// Hosts that need a person for one of the causes.

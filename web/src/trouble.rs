@@ -36,19 +36,43 @@ pub(crate) struct ServerTrouble {
     pub(crate) is_failure: bool,
     pub(crate) title: String,
     pub(crate) text: String,
+    /// Where the server is that has the place of this one.
+    pub(crate) elsewhere: Option<String>,
+}
+
+impl ServerTrouble {
+    fn new(is_failure: bool, title: &str, text: String) -> Self {
+        Self { is_failure, title: title.to_owned(), text, elsewhere: None }
+    }
+}
+
+/// The server that has the place of this one.
+pub(crate) struct Successor {
+    /// What that means, in words.
+    pub(crate) text: String,
+    /// Where its pages are; `None` = that is not known.
+    pub(crate) url: Option<String>,
+}
+
+/// What is wrong with the archives of the server, in words.
+pub(crate) enum ArchiveTrouble {
+    /// The newest one is too old.
+    Late(String),
+    /// Nobody has said what opens them, and there are hosts to lose.
+    NoKey(String),
 }
 
 /// What is wrong with the server, the worst first.
 pub(crate) fn judge(
-    (damage, succession): (Option<(String, String)>, Option<String>),
-    (lost_piece, late_archive, late_standbys): (Option<String>, Option<String>, Option<String>),
+    (damage, successor): (Option<(String, String)>, Option<Successor>),
+    (lost_piece, archives, late_standbys): (Option<String>, Option<ArchiveTrouble>, Option<String>),
     (writer, failed_recently): (WriterCounts, bool),
     space_left: Option<u64>,
     tasks: Vec<TaskFacts>,
 ) -> Vec<ServerTrouble> {
     let mut troubles = Vec::new();
     let mut fails = |title: &str, text: String| {
-        troubles.push(ServerTrouble { is_failure: true, title: title.to_owned(), text });
+        troubles.push(ServerTrouble::new(true, title, text));
     };
     if let Some((ago, why)) = damage {
         fails(
@@ -62,9 +86,11 @@ pub(crate) fn judge(
             ),
         );
     }
-    if let Some(text) = succession {
-        fails("Another server has the place of this one, which stands still", text);
+    if let Some(Successor { text, url: elsewhere }) = successor {
+        let title = "Another server has the place of this one, which stands still";
+        troubles.push(ServerTrouble { elsewhere, ..ServerTrouble::new(true, title, text) });
     }
+    let mut fails = |title: &str, text: String| troubles.push(ServerTrouble::new(true, title, text));
     if let Some(fault) = writer.fault.filter(|_| writer.failing > 0) {
         fails(
             sentence(fault.in_words()).trim_end_matches('.'),
@@ -85,42 +111,29 @@ pub(crate) fn judge(
             ),
         );
     } else if let Some(left) = space_left.filter(|left| *left < LITTLE_SPACE) {
-        troubles.push(ServerTrouble {
-            is_failure: false,
-            title: "The server's disk is nearly full".to_owned(),
-            text: format!(
-                "{} are left where its data file is. Free some space before it can't be written.",
-                bytes(left)
-            ),
-        });
+        let text = format!(
+            "{} are left where its data file is. Free some space before it can't be written.",
+            bytes(left)
+        );
+        troubles.push(ServerTrouble::new(false, "The server's disk is nearly full", text));
     }
     if let Some(why) = lost_piece {
-        troubles.push(ServerTrouble {
-            is_failure: false,
-            title: "The next start of the server would fail".to_owned(),
-            text: format!("It goes on with what it read at its start. {}", sentence(&why)),
-        });
+        let text = format!("It goes on with what it read at its start. {}", sentence(&why));
+        troubles.push(ServerTrouble::new(false, "The next start of the server would fail", text));
     }
-    if let Some(text) = late_archive {
-        troubles.push(ServerTrouble {
-            is_failure: false,
-            title: "The newest archive of the server is too old".to_owned(),
-            text: format!("{text} See Archives in the settings."),
-        });
+    if let Some(archives) = archives {
+        let (title, text) = match archives {
+            ArchiveTrouble::Late(text) => ("The newest archive of the server is too old", text),
+            ArchiveTrouble::NoKey(text) => ("No archive of the server is made", text),
+        };
+        let text = format!("{text} See Archives in the settings.");
+        troubles.push(ServerTrouble::new(false, title, text));
     }
     if let Some(text) = late_standbys {
-        troubles.push(ServerTrouble {
-            is_failure: false,
-            title: "A standby of the server falls behind".to_owned(),
-            text,
-        });
+        troubles.push(ServerTrouble::new(false, "A standby of the server falls behind", text));
     }
     if let Some(silent) = in_trouble(tasks) {
-        troubles.push(ServerTrouble {
-            is_failure: true,
-            title: "A part of the server is unhealthy".to_owned(),
-            text: silent,
-        });
+        troubles.push(ServerTrouble::new(true, "A part of the server is unhealthy", silent));
     }
     troubles
 }
@@ -204,6 +217,20 @@ mod tests {
                 assert!(title.contains(word) && is_failure == expected, "{found:?}");
             }
         }
+    }
+
+    #[test]
+    fn where_the_server_is_that_has_the_place_and_that_no_archive_is_made_is_told() {
+        let found = |successor, archives| {
+            let counts = (WriterCounts::default(), false);
+            judge((None, successor), (None, archives, None), counts, None, Vec::new()).remove(0)
+        };
+        let successor = Successor { text: "It has.".to_owned(), url: Some("https://new".to_owned()) };
+        let told = found(Some(successor), None);
+        assert!(told.is_failure && told.elsewhere.as_deref() == Some("https://new"), "{told:?}");
+        let told = found(None, Some(ArchiveTrouble::NoKey("None is made.".to_owned())));
+        assert!(!told.is_failure && told.title.starts_with("No archive"), "{told:?}");
+        assert_eq!(told.text, "None is made. See Archives in the settings.");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::client::Client;
 use crate::tasks::Beat;
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Request, StatusCode, header};
 use data_encoding::BASE64;
-use fleet::{Fleet, record::Predecessor};
+use fleet::{Fleet, FormerFound, record::Predecessor};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -24,50 +24,64 @@ struct Answer {
 
 /// Tells it for ever; does nothing for a server that was not promoted.
 pub(crate) async fn tell(fleet: Fleet, url: String, beat: Beat) {
-    let mut known = None;
     loop {
-        let told = match fleet.statement(&url) {
-            Ok(Some((predecessor, sealed))) => beat.waits(tell_once(&predecessor, &sealed)).await,
-            Ok(None) => None,
-            Err(error) => {
-                tracing::warn!(%error, "whose place this server has can't be read");
-                None
-            }
-        };
-        if told != known {
-            match told {
-                Some(true) => {
-                    tracing::warn!("the server whose place this one has came back, and stands still");
+        match fleet.statement(&url) {
+            Ok(Some((predecessor, sealed))) => {
+                let found = beat.waits(tell_once(&predecessor, &sealed)).await;
+                if fleet.tried_to_tell(found.clone()) {
+                    log(&found);
                 }
-                Some(false) => {
-                    tracing::info!("where the former server was, this one or a later one answers");
-                }
-                None => {}
             }
-            known = told;
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "whose place this server has can't be read"),
         }
         beat.waits(tokio::time::sleep(TELL_EVERY)).await;
     }
 }
 
-/// Whether it stands still; `None` = it does not answer, or not that.
-async fn tell_once(predecessor: &Predecessor, sealed: &[u8]) -> Option<bool> {
-    let Predecessor { url, authority, plain } = predecessor;
-    let client = match Client::new(url, authority.as_deref(), *plain) {
-        Ok(client) => client,
-        Err(error) => {
-            tracing::debug!(%error, "the former server can't be told");
-            return None;
+fn log(found: &FormerFound) {
+    match found {
+        FormerFound::StandsStill => {
+            tracing::warn!("the server whose place this one has came back, and stands still");
         }
-    };
+        FormerFound::OtherServer => {
+            tracing::info!("where the former server was, this one or a later one answers");
+        }
+        FormerFound::Untold(why) => {
+            tracing::info!(why, "the former server can't be told that its place is taken");
+        }
+    }
+}
+
+/// Tells it once, and says what was found.
+async fn tell_once(predecessor: &Predecessor, sealed: &[u8]) -> FormerFound {
+    match ask(predecessor, sealed).await {
+        Ok(true) => FormerFound::StandsStill,
+        Ok(false) => FormerFound::OtherServer,
+        Err(why) => FormerFound::Untold(why),
+    }
+}
+
+/// Whether it stands still; or why it was not told.
+async fn ask(predecessor: &Predecessor, sealed: &[u8]) -> Result<bool, String> {
+    let Predecessor { url, authority, plain } = predecessor;
+    let client = Client::new(url, authority.as_deref(), *plain).map_err(|error| error.to_string())?;
     let body = serde_json::json!({ "statement": BASE64.encode(sealed) }).to_string();
     let request = Request::post("/api/standby/succession")
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONTENT_LENGTH, body.len())
         .body(Body::from(body))
-        .ok()?;
-    let answer = client.ask(request, WITHIN).await.ok().filter(|answer| answer.status().is_success())?;
+        .map_err(|error| error.to_string())?;
+    let answer = client.ask(request, WITHIN).await.map_err(|error| error.to_string())?;
+    match answer.status() {
+        StatusCode::FORBIDDEN => return Err("a server with another master key answers there".to_owned()),
+        status if !status.is_success() => return Err(format!("it answers HTTP {status}")),
+        _ => {}
+    }
     let bytes = axum::body::to_bytes(Body::new(answer.into_body()), MOST_ANSWER_BYTES);
-    let bytes = tokio::time::timeout(WITHIN, bytes).await.ok()?.ok()?;
-    serde_json::from_slice::<Answer>(&bytes).ok().map(|answer| answer.stands_still)
+    let bytes =
+        tokio::time::timeout(WITHIN, bytes).await.map_err(|_| "it does not end its answer".to_owned())?;
+    let told = bytes.ok().and_then(|bytes| serde_json::from_slice::<Answer>(&bytes).ok());
+    told.map(|answer| answer.stands_still)
+        .ok_or_else(|| "what answers there is no Holdfast server".to_owned())
 }

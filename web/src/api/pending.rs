@@ -20,7 +20,10 @@ pub(crate) fn id_of(text: &str) -> Result<PendingId, Problem> {
 /// `GET /api/pending`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<PendingOut>>, Problem> {
     let page = query.page_of::<PendingId>()?;
-    ctx.read(move |_, state| Ok(List::part(state.pending(&page)?, PendingOut::from))).await
+    ctx.read(move |_, state| {
+        Ok(List::part(state.pending(&page)?, |run| PendingOut::new(run, state.is_known())))
+    })
+    .await
 }
 
 /// `POST …/pending/{run}/run`.

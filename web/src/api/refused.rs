@@ -4,7 +4,7 @@ use super::dto::RefusedConnectionOut;
 use super::list::List;
 use crate::app::Ctx;
 use crate::problem::Problem;
-use crate::refused_connection::RefusedConnection;
+use crate::refused_connection::{NotLetIn, RefusedConnection};
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -14,10 +14,14 @@ use fleet::Refused;
 pub(crate) async fn list(ctx: Ctx) -> Result<Json<List<RefusedConnectionOut>>, Problem> {
     let rows = ctx.read(|ctx, state| {
         let (found, now) = ((ctx.app.settings.refused_connections)(), ctx.now());
+        let newcomers = ctx.app.fleet.newcomers();
         let row = |refused: RefusedConnection| {
-            let host = refused.name.as_deref().and_then(|name| name.parse().ok());
-            let host = host.map(|host| state.host(host)).transpose()?.flatten();
-            Ok(RefusedConnectionOut::new(now, refused, host.map(|host| host.name)))
+            let id = refused.name.as_deref().and_then(|name| name.parse().ok());
+            let host = id.map(|id| state.host(id)).transpose()?.flatten();
+            let newcomer = newcomers.iter().find(|newcomer| Some(newcomer.host) == id);
+            let newcomer = newcomer.filter(|_| refused.reason == NotLetIn::Newcomer);
+            let name = host.map(|host| host.name).or_else(|| newcomer.map(|newcomer| newcomer.name.clone()));
+            Ok(RefusedConnectionOut::new(now, refused, name, newcomer))
         };
         found.rows.into_iter().map(row).collect::<Result<Vec<_>, Problem>>()
     });

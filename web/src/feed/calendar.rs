@@ -103,11 +103,11 @@ pub(super) fn write(state: &FleetState, feed: &Feed, numbers: &Numbers) -> Resul
     let list = state.upcoming(some, now.plus_ms(DAYS * DAY_MS), MOST_EVENTS)?;
     let names = numbers.rows.iter().map(|row| (row.host.id, row.host.name.as_str()));
     let names: BTreeMap<_, _> = if feed.names { names.collect() } else { BTreeMap::new() };
-    Ok(written(&list, &names, now))
+    Ok(written(&list, state.is_known(), &names, now))
 }
 
-/// The file: pure. Of hosts without a name it is not told which they are.
-fn written(list: &UpcomingList, names: &BTreeMap<HostId, &str>, now: Timestamp) -> String {
+/// The file: pure. Of hosts without a name it is not told which they are. `begins` = the server begins backups at all.
+fn written(list: &UpcomingList, begins: bool, names: &BTreeMap<HostId, &str>, now: Timestamp) -> String {
     // Of the day, not of the moment: what has not changed is the same file.
     let stamp = Timestamp(now.0 - now.0 % DAY_MS);
     let mut lines = Lines::default();
@@ -135,7 +135,10 @@ fn written(list: &UpcomingList, names: &BTreeMap<HostId, &str>, now: Timestamp) 
         // A calendar without an event is none.
         let day = instant(stamp);
         let day = day.split('T').next().unwrap_or_default();
-        let none = format!("No backup is due in the next {DAYS} days");
+        let none = match begins {
+            true => format!("No backup is due in the next {DAYS} days"),
+            false => "This server begins no backup any more: its pages say why".to_owned(),
+        };
         lines.event(&uid(&[b"none"]), stamp, &format!("DTSTART;VALUE=DATE:{day}"), &none);
     }
     lines.line("END:VCALENDAR");
@@ -256,7 +259,7 @@ mod tests {
             cut_at: None,
         };
         let names = BTreeMap::from([(HostId([1; 16]), "nas"), (HostId([2; 16]), "boat")]);
-        let file = written(&list, &names, NOW);
+        let file = written(&list, true, &names, NOW);
         assert_eq!(
             events(&file),
             [
@@ -268,9 +271,9 @@ mod tests {
                 ("20261123T073212Z".to_owned(), "Backup of nas (hourly), 9 times on this day".to_owned()),
             ]
         );
-        assert_eq!(written(&list, &names, NOW.plus_ms(3_600_000)), file);
+        assert_eq!(written(&list, true, &names, NOW.plus_ms(3_600_000)), file);
         // Without names it tells what is due, and not where.
-        let nameless = written(&list, &BTreeMap::new(), NOW);
+        let nameless = written(&list, true, &BTreeMap::new(), NOW);
         assert_eq!(events(&nameless)[0].1, "Backup");
         assert!(
             ["nas", "boat", "nightly", "often"].iter().all(|word| !nameless.contains(word)),
@@ -281,12 +284,12 @@ mod tests {
     #[test]
     fn a_cut_is_told_in_the_head_and_as_the_last_event_and_nothing_due_is_said_as_well() {
         let list = UpcomingList { all: vec![due(1, "nightly", 30, 1)], cut_at: Some(NOW.plus_ms(3_600_000)) };
-        let file = written(&list, &BTreeMap::new(), NOW);
+        let file = written(&list, true, &BTreeMap::new(), NOW);
         let told = "Only the first 1 are shown: from 2026-11-23T07:31:12Z on there are more.";
         let last = events(&file).pop().unwrap();
         assert_eq!(last, ("20261123T073112Z".to_owned(), told.to_owned()));
         assert!(text(parsed(&file).one("X-WR-CALDESC")).ends_with(told), "{file}");
-        let none = written(&UpcomingList::default(), &BTreeMap::new(), NOW);
+        let none = written(&UpcomingList::default(), true, &BTreeMap::new(), NOW);
         assert_eq!(
             events(&none),
             [("20261123".to_owned(), "No backup is due in the next 14 days".to_owned())]

@@ -79,7 +79,9 @@ pub(crate) fn document(routes: &[Route], version: &str) -> Value {
         "info": {
             "title": "Holdfast",
             "version": version,
-            "description": "Times are RFC 3339 in UTC, sizes are bytes, ids are text.",
+            "description": "Times are RFC 3339 in UTC, sizes are bytes, ids are text. A server that only reads says so in a header of each \
+                answer, `Holdfast-Only-Reads`: `damaged` or `superseded` (another server has its place). Then it hears of nothing any \
+                more, and what it says of hosts, jobs and incidents is what it knew last.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,

@@ -10,7 +10,7 @@ use crate::format::{When, ago, bytes, count, duration, many};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::template::View;
-use crate::words::{Badge, cause_title, host_badge, incident_title, status_state};
+use crate::words::{Badge, cause_title, host_badge, incident_title, protected, status_state};
 use ::fleet::{CauseGroup, CauseGroups, FleetCounts, HostFilter, HostRow, ProofStatus, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
@@ -179,8 +179,8 @@ impl crate::sample::Samples for FleetRowView {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FleetView {
     pub(crate) empty: bool,
-    pub(crate) protected: String,
-    pub(crate) total: String,
+    /// What stands above all: how many are protected, where that can be known.
+    pub(crate) title: String,
     pub(crate) need: Option<String>,
     /// How those that need attention and those that are protected add up.
     pub(crate) sums: Option<String>,
@@ -229,8 +229,7 @@ impl crate::sample::Samples for FleetView {
         };
         vec![Self {
             empty: false,
-            protected: "3".to_owned(),
-            total: "4 hosts".to_owned(),
+            title: "3 of 4 hosts protected".to_owned(),
             need: s.some("1 needs attention"),
             sums: s.some("1 is not protected and needs attention."),
             note: s.text("Last good backup 2 h ago. 3 online."),
@@ -288,9 +287,15 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         let all = state.fleet(&HostFilter::default());
         let now = ctx.now();
         let groups = state.cause_groups()?;
-        let mut view = view(now, (&all, &groups), &Place { filter, order, page });
+        let mut view = view(now, (&all, &groups), state.is_known(), &Place { filter, order, page });
         view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
-        view.attention.extend(super::restoration::attention(now, state)?);
+        let former = ctx.app.fleet.former_server()?;
+        view.attention.extend(super::restoration::attention(now, state, former.as_ref())?);
+        if ctx.app.fleet.succession().is_some() {
+            // What its hosts need now the other server says; what is to be done here stands at the top.
+            view.attention.clear();
+            view.attention_more = None;
+        }
         ctx.page(&view)
     })
     .await
@@ -373,7 +378,12 @@ fn address(part: Option<&str>, fields: &[(&str, String)]) -> String {
     }
 }
 
-fn view(now: Timestamp, (all, groups): (&[HostRow], &CauseGroups), place: &Place) -> FleetView {
+fn view(
+    now: Timestamp,
+    (all, groups): (&[HostRow], &CauseGroups),
+    is_known: bool,
+    place: &Place,
+) -> FleetView {
     let mut counts = FleetCounts::default();
     all.iter().for_each(|row| counts.count(row, groups.in_need(row)));
     // What is counted beside each filter is what it would show.
@@ -397,11 +407,10 @@ fn view(now: Timestamp, (all, groups): (&[HostRow], &CauseGroups), place: &Place
     let on_page = |page: usize| Place { page, ..place.clone() }.href();
     FleetView {
         empty: all.is_empty(),
-        protected: count(counts.protected.into()),
-        total: many(u64::from(counts.total), "host"),
-        need: (counts.in_need() > 0).then(|| in_need(counts.in_need())),
-        sums: sums(&counts),
-        note: note(now, all, acked),
+        title: protected(&counts, is_known),
+        need: (is_known && counts.in_need() > 0).then(|| in_need(counts.in_need())),
+        sums: sums(&counts).filter(|_| is_known),
+        note: if is_known { note(now, all, acked) } else { last_note(now, all) },
         attention,
         attention_more: (left_out > 0).then(|| many(left_out as u64, "more cause")),
         q: place.filter.q.clone().unwrap_or_default(),
@@ -553,6 +562,13 @@ fn columns(order: Order, href: impl Fn(Order) -> String) -> Vec<Column> {
         column("Next run", Some(Sort::Next)),
         column("Seen", Some(Sort::Seen)),
     ]
+}
+
+/// What a server says that hears of nothing any more.
+fn last_note(now: Timestamp, all: &[HostRow]) -> String {
+    let newest = all.iter().filter_map(|row| row.last_good_at).max();
+    let newest = newest.map(|at| format!(" The last good backup that it heard of was {}.", ago(now, at)));
+    format!("Whether they are protected now, it can’t know.{}", newest.unwrap_or_default())
 }
 
 /// What went on and what runs, in a sentence or two.

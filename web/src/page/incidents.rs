@@ -169,9 +169,9 @@ fn read(
         format!("/incidents?{}", query.finish())
     };
     Ok(IncidentsView {
-        sentence: sentence(need, resting),
-        is_calm: need == 0,
-        note: note(all, met),
+        sentence: if state.is_known() { sentence(need, resting) } else { last_sentence(all) },
+        is_calm: need == 0 || !state.is_known(),
+        note: if state.is_known() { note(all, met) } else { LAST_NOTE.to_owned() },
         filters: Which::ALL
             .into_iter()
             .filter(|_| resting > 0)
@@ -196,6 +196,20 @@ fn read(
         part_href: address(&[("part", "incidents")]),
     })
 }
+
+/// What a server says of incidents that hears of nothing any more.
+fn last_sentence(all: u32) -> String {
+    match all {
+        0 => "No incident was open when this server heard of its hosts last".to_owned(),
+        1 => "1 incident was open when this server heard of its hosts last".to_owned(),
+        all => {
+            format!("{} incidents were open when this server heard of its hosts last", count(u64::from(all)))
+        }
+    }
+}
+
+/// Beside that.
+const LAST_NOTE: &str = "What is open now, it can’t know.";
 
 fn sentence(need: u32, resting: u32) -> String {
     let need_you = |number: u32| {

@@ -140,13 +140,25 @@ fn read(ctx: &Ctx, state: &FleetState, cursor: Option<String>) -> Result<Pending
     let found = state.pending(&Page { limit: ROWS, cursor })?;
     let given_up = state.given_up(GIVEN_UP)?;
     Ok(PendingView {
-        sentence: sentence_of(state.pending_count()?, &found.items),
+        sentence: match state.is_known() {
+            true => sentence_of(state.pending_count()?, &found.items),
+            false => last_sentence(state.pending_count()?),
+        },
         can_hurry: found.items.iter().any(|run| run.next_attempt_at.is_some() && !run.asleep),
         rows: found.items.iter().map(|run| row(state, now, run)).collect::<Result<_, _>>()?,
         rows_href,
         more: found.next.map(|next| format!("/pending?cursor={next}")),
         given_up: given_up.iter().map(|row| given_up_row(state, now, row)).collect::<Result<_, _>>()?,
     })
+}
+
+/// What a server says that begins no backup any more.
+fn last_sentence(count: usize) -> String {
+    match count {
+        0 => "No backup waited when this server began the last one".to_owned(),
+        1 => "1 backup waited; this server begins none any more".to_owned(),
+        count => format!("{} waited; this server begins none any more", many(count as u64, "backup")),
+    }
 }
 
 fn sentence_of(count: usize, shown: &[PendingRun]) -> String {
@@ -191,6 +203,7 @@ fn row(fleet_state: &FleetState, now: Timestamp, run: &PendingRun) -> Result<Pen
         None => run.attempt.to_string(),
     };
     let next = match run.next_attempt_at {
+        _ if !fleet_state.is_known() => "not by this server".to_owned(),
         _ if run.asleep => "when its schedule is enabled".to_owned(),
         None if is_held(run) => "when its backups are started".to_owned(),
         None => "when it reconnects".to_owned(),

@@ -5,7 +5,7 @@ use crate::format::{ago, bytes, count, day, duration, exact, many};
 use crate::problem::Problem;
 use crate::report::{Report, ReportHost};
 use crate::template::View;
-use crate::words::{Badge, host_badge, reason, status_state};
+use crate::words::{Badge, host_badge, protected, reason};
 use axum::body::Body;
 use axum::http::Response;
 use fleet::maintenance::CheckStatus;
@@ -178,13 +178,11 @@ fn view(report: &Report) -> ReportView {
     }
     ReportView {
         made: exact(now),
-        title: format!(
-            "{} of {} protected, {} proven",
-            count(counts.protected.into()),
-            many(counts.total.into(), "host"),
-            count(counts.proven.into())
-        ),
-        is_calm: report.causes.is_empty(),
+        title: match report.is_known {
+            true => format!("{}, {} proven", protected(counts, true), count(counts.proven.into())),
+            false => format!("{}: how they stand now, it can’t know", protected(counts, false)),
+        },
+        is_calm: report.is_known && report.causes.is_empty(),
         hosts: counts.total,
         parts_label: parts.iter().map(said).collect::<Vec<_>>().join(", "),
         parts: parts.into_iter().filter(|part| part.hosts > 0).collect(),
@@ -221,12 +219,12 @@ fn line(host: &ReportHost, now: Timestamp) -> ReportLine {
         (Some(check), CheckStatus::Overdue | CheckStatus::Never) => format!("{}, overdue", day(check.at)),
     };
     let status = proof_short(row.proof.status);
-    let (badge, why) = (Badge::new(status_state(row.status), host_badge(row).text), reason(&row.reason, now));
+    let (badge, why) = (host_badge(row), reason(&row.reason, now));
     ReportLine {
         name: row.host.name.clone(),
         href: format!("/hosts/{}", row.host.id),
         // Some reasons are the words of the badge.
-        why: if why == badge.text { String::new() } else { why },
+        why: if badge.text.ends_with(&why) { String::new() } else { why },
         badge,
         good: row.last_good_at.map_or_else(never, |at| format!("{}, {}", day(at), ago(now, at))),
         target: row.backup_target_ms.map_or_else(|| "–".to_owned(), |ms| duration(ms / 1_000)),

@@ -5,8 +5,8 @@ use crate::app::Ctx;
 use crate::format::{When, ago, count, many};
 use crate::problem::Problem;
 use crate::template::View;
-use crate::words::Badge;
-use ::fleet::{FleetState, Reunion, StoreError, SupersededHost};
+use crate::words::{self, Badge};
+use ::fleet::{FleetState, FormerServer, Reunion, StoreError, SupersededHost};
 use axum::body::Body;
 use axum::http::Response;
 use schema::Timestamp;
@@ -45,9 +45,24 @@ pub(crate) struct ElsewhereRow {
     pub(crate) incarnation: String,
 }
 
+/// The server whose place this one has.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FormerView {
+    pub(crate) title: String,
+    pub(crate) text: String,
+}
+
+impl FormerView {
+    fn new(now: Timestamp, server: &FormerServer) -> Self {
+        let (title, text) = words::former(now, server);
+        Self { title, text }
+    }
+}
+
 /// The page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RestorationView {
+    pub(crate) former: Option<FormerView>,
     pub(crate) restored: Option<RestoreRow>,
     pub(crate) elsewhere: Vec<ElsewhereRow>,
 }
@@ -76,13 +91,14 @@ impl crate::sample::Samples for RestorationView {
             since: s.when(),
             incarnation: "1795392000".to_owned(),
         };
+        let told = FormerView { title: s.text("The former server stands still"), text: s.text("Stop it.") };
         let all_back = RestoreRow { away: Vec::new(), more: 0, open: false, ..row.clone() };
         let salvaged = RestoreRow { salvaged: true, ..row.clone() };
         vec![
-            Self { restored: Some(row), elsewhere: vec![elsewhere] },
-            Self { restored: Some(salvaged), elsewhere: Vec::new() },
-            Self { restored: Some(all_back), elsewhere: Vec::new() },
-            Self { restored: None, elsewhere: Vec::new() },
+            Self { former: None, restored: Some(row), elsewhere: vec![elsewhere] },
+            Self { former: None, restored: Some(salvaged), elsewhere: Vec::new() },
+            Self { former: Some(told), restored: Some(all_back), elsewhere: Vec::new() },
+            Self { former: None, restored: None, elsewhere: Vec::new() },
         ]
     }
 }
@@ -116,7 +132,8 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
                 since: When::ago(now, superseded.since),
                 incarnation: superseded.by.to_string(),
             });
-        ctx.page(&RestorationView { restored, elsewhere: elsewhere.collect() })
+        let former = ctx.app.fleet.former_server()?.map(|it| FormerView::new(now, &it));
+        ctx.page(&RestorationView { former, restored, elsewhere: elsewhere.collect() })
     })
     .await
 }
@@ -128,13 +145,17 @@ pub(crate) async fn dismiss(ctx: Ctx) -> Result<Response<Body>, Problem> {
 }
 
 /// What of it needs a person, on the fleet page.
-pub(crate) fn attention(now: Timestamp, state: &FleetState) -> Result<Vec<Attention>, StoreError> {
+pub(crate) fn attention(
+    now: Timestamp,
+    state: &FleetState,
+    former: Option<&FormerServer>,
+) -> Result<Vec<Attention>, StoreError> {
     let open = state.reunion()?.filter(|reunion| !reunion.restoration.dismissed);
-    let restored = open.map(|reunion| of_restore(now, &reunion));
+    let restored = open.map(|reunion| of_restore(now, &reunion, former));
     Ok(of_others(&state.superseded()).into_iter().chain(restored).collect())
 }
 
-fn of_restore(now: Timestamp, reunion: &Reunion) -> Attention {
+fn of_restore(now: Timestamp, reunion: &Reunion, former: Option<&FormerServer>) -> Attention {
     let restoration = &reunion.restoration;
     let (away, back) = (&reunion.away, back(reunion));
     let (at, until) = (ago(now, restoration.restored_at), When::until(restoration.archive_made_at).text);
@@ -145,7 +166,11 @@ fn of_restore(now: Timestamp, reunion: &Reunion) -> Attention {
     } else {
         format!("Restored {at} from the archive of {until}; what it was told in between is lost.")
     };
-    let text = format!("{}. {done} {back} came back.", if away.is_empty() { "back" } else { "not back yet" });
+    let former = former.map(|it| format!(" {}.", words::former(now, it).0)).unwrap_or_default();
+    let text = format!(
+        "{}. {done} {back} came back.{former}",
+        if away.is_empty() { "back" } else { "not back yet" }
+    );
     Attention {
         state: "warning",
         cause: if reunion.is_salvage {
@@ -168,7 +193,11 @@ fn of_restore(now: Timestamp, reunion: &Reunion) -> Attention {
 }
 
 /// How it stands, for the settings: in short, and a sentence; `None` = nothing was restored.
-pub(super) fn in_settings(now: Timestamp, state: &FleetState) -> Result<Option<(Badge, String)>, StoreError> {
+pub(super) fn in_settings(
+    now: Timestamp,
+    state: &FleetState,
+    former: Option<&FormerServer>,
+) -> Result<Option<(Badge, String)>, StoreError> {
     let elsewhere = state.superseded().len() as u64;
     if elsewhere > 0 {
         let hosts = many(elsewhere, "host");
@@ -184,7 +213,8 @@ pub(super) fn in_settings(now: Timestamp, state: &FleetState) -> Result<Option<(
     };
     let how = if reunion.is_salvage { "Salvaged" } else { "Restored" };
     let at = ago(now, reunion.restoration.restored_at);
-    Ok(Some((badge, format!("{how} {at}; {} came back.", back(&reunion)))))
+    let former = former.map(|it| format!(" {}.", words::former(now, it).0)).unwrap_or_default();
+    Ok(Some((badge, format!("{how} {at}; {} came back.{former}", back(&reunion)))))
 }
 
 fn of_others(superseded: &[SupersededHost]) -> Option<Attention> {

@@ -240,7 +240,7 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
         archives: (Badge::new(archives.state, archives.short), archives.sentence),
         notices: (Badge::new(notices.state, notices.short), notices.sentence),
         kits: (Badge::new(kits.state, kits.short), kits.sentence),
-        restoration: restoration::in_settings(now, state)?,
+        restoration: restoration::in_settings(now, state, ctx.app.fleet.former_server()?.as_ref())?,
         facts: facts(ctx, now, state.storage_bytes()),
         has_ca: !(ctx.app.settings.ca_pem)().is_empty(),
         problem: None,

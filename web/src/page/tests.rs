@@ -38,6 +38,7 @@ fn shell(nav: &'static str, acts: bool) -> Shell {
         operator: acts,
         restores: acts,
         admin: acts,
+        locked: None,
         version: "0.1.0".to_owned(),
         hosts_connected: "41 hosts".to_owned(),
         is_well: true,

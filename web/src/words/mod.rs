@@ -8,6 +8,7 @@ mod incident;
 mod kits;
 mod notices;
 mod pending;
+mod protection;
 mod reason;
 mod standbys;
 mod terms;
@@ -20,8 +21,9 @@ pub(crate) use incident::{advice, cause_title, ending, incident_label, incident_
 pub(crate) use kits::{gap, kits};
 pub(crate) use notices::{channel_leads_to, channel_state, channel_waits, notices, webhook_form};
 pub(crate) use pending::{given_up, setback};
+pub(crate) use protection::protected;
 pub(crate) use reason::{reason, reason_of_several};
-pub(crate) use standbys::{heard, late_standbys, succession};
+pub(crate) use standbys::{former, heard, late_standbys, succession};
 pub(crate) use terms::{class, job_kind, overwrite, restore_target};
 
 use crate::format::{bytes, count, cut, duration, many};
@@ -73,7 +75,11 @@ pub(crate) fn host_badge(row: &HostRow) -> Badge {
         Status::Ok => "Ok",
     };
     let why = reason(&row.reason, row.now);
-    Badge::new(status_state(row.status), if why.is_empty() { plain.to_owned() } else { why })
+    let text = if why.is_empty() { plain.to_owned() } else { why };
+    match row.is_known {
+        true => Badge::new(status_state(row.status), text),
+        false => Badge::new("unset", format!("Last known: {text}")),
+    }
 }
 
 /// The state of a job in the templates.

@@ -1,8 +1,8 @@
 //! How the standbys of the server follow, and that one has taken its place, in words.
 
 use crate::format::ago;
-use fleet::Standby;
 use fleet::record::Succession;
+use fleet::{FormerFound, FormerServer, Standby};
 use schema::Timestamp;
 
 /// When a standby was heard of last.
@@ -44,9 +44,76 @@ pub(crate) fn succession(now: Timestamp, succession: &Succession) -> String {
     )
 }
 
+/// Whether the server whose place this one has knows it, in short, and what to do.
+pub(crate) fn former(now: Timestamp, former: &FormerServer) -> (String, String) {
+    let url = &former.url;
+    let again = "It is tried each half minute.";
+    match &former.last {
+        None => (
+            "The former server has not been told yet".to_owned(),
+            format!("It was at {url}, and is told as soon as it answers there. {again}"),
+        ),
+        Some((at, FormerFound::StandsStill)) => (
+            "The former server stands still".to_owned(),
+            format!(
+                "It is at {url}, was told {} that this one has its place, and changes nothing any more. Stop it. Its machine can be \
+                 the standby of this server: empty its data folder, and start it with serve --follow.",
+                ago(now, *at)
+            ),
+        ),
+        Some((at, FormerFound::OtherServer)) => (
+            "No former server is where it was".to_owned(),
+            format!(
+                "At {url} this server itself answers, or one that was restored later ({}). There is nothing to do as long as no other \
+                 one runs.",
+                ago(now, *at)
+            ),
+        ),
+        Some((at, FormerFound::Untold(why))) => match former.told_at {
+            Some(told_at) => (
+                "The former server was told, and is not reached now".to_owned(),
+                format!(
+                    "At {url} it stood still when it was told {}. Now, {}: {why}. {again}",
+                    ago(now, told_at),
+                    ago(now, *at)
+                ),
+            ),
+            None => (
+                "The former server has not been told".to_owned(),
+                format!(
+                    "At {url} it was not reached {}: {why}. {again} Where its machine is off, there is nothing to do: it is told when it \
+                     comes back. Where it runs and this server does not reach it, it goes on as before, and what it is told is lost: \
+                     stop it by hand.",
+                    ago(now, *at)
+                ),
+            ),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_former_server_it_is_said_whether_it_knows_and_what_to_do() {
+        let now = Timestamp(1_794_500_000_000);
+        let before = |minutes: u64| Timestamp(now.0 - minutes * 60_000);
+        let untold = || FormerFound::Untold("connection refused".to_owned());
+        let said = [
+            (None, None),
+            (Some(FormerFound::StandsStill), Some(before(2))),
+            (Some(FormerFound::OtherServer), None),
+            (Some(untold()), None),
+            (Some(untold()), Some(before(9))),
+        ]
+        .map(|(found, told_at)| {
+            let last = found.map(|found| (before(2), found));
+            let (title, text) = former(now, &FormerServer { url: "https://old".to_owned(), last, told_at });
+            format!("{title}\n  {text}\n")
+        });
+        insta::assert_snapshot!("former_server", said.concat());
+    }
 
     #[test]
     fn only_those_that_keep_silent_are_told_of_with_when_they_were_heard() {

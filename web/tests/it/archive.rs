@@ -1,5 +1,6 @@
 //! Archives of the server: who may make, take and close them, and how their age is told.
 
+use crate::agent::boat;
 use crate::world::{Client, PASSWORD, World};
 use axum::http::Method;
 use fleet::record::Role;
@@ -119,6 +120,26 @@ async fn an_archive_that_is_too_old_is_told_everywhere_and_one_that_failed_says_
     fs::remove_file(&folder).unwrap();
     program.post("/api/archives", &json!({})).await.expect(201);
     assert!(!admin.get("/").await.expect(200).text.contains("too old"));
+}
+
+/// Hosts that a server would lose with its machine are a reason to say it on each page.
+#[tokio::test]
+async fn that_no_archive_is_made_stands_at_the_top_once_there_is_a_host_to_lose() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let words = "No archive of the server is made";
+    let says = async |path: &str| admin.get(path).await.expect(200).text.contains(words);
+    assert!(!says("/").await, "nobody is enrolled");
+    let _boat = boat(&world, &admin).await;
+    for path in ["/", "/jobs", "/settings"] {
+        assert!(says(path).await, "{path}");
+    }
+    // It can serve all the same.
+    let ready = admin.get("/readyz").await.expect(200).json();
+    assert_eq!(ready["archive"]["state"], "no_key");
+    let body = json!({"passphrase": WORDS, "password": PASSWORD});
+    admin.send(Method::PUT, "/api/archives/key", Some(&body)).await.expect(200);
+    assert!(!says("/").await);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use super::words;
 use crate::format::rfc3339;
 use crate::lockout::HeldUp;
 use crate::refused_connection::RefusedConnection;
+use fleet::Newcomer;
 use fleet::record::{ApiToken, AuditEntry, AuditTarget, Operator, Secret, Viewer};
 use schema::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -191,8 +192,14 @@ pub(crate) struct RefusedConnectionOut {
     address: String,
     /// The name that it gave: a host's id, a token's id, a view account; null = it got not so far.
     name: Option<String>,
-    /// What the host is called whose id that is; null = it is none of a host here.
+    /// What the host is called whose id that is; of a `newcomer` that is no host here what it was called by the server that enrolled
+    /// it; null = it is not known.
     host_name: Option<String>,
+    /// Of a `newcomer`: when the server that is lost enrolled the machine. null = it is none, or has not tried since this server was
+    /// started.
+    enrolled_at: Option<String>,
+    /// Of a `newcomer`: what the machine calls itself.
+    hostname: Option<String>,
     /// `unknown_host`, `host_password`, `quarantined`, `unknown_token`, `token_password`, `token_expired`, `view_account`,
     /// `no_login`, `client_id`, `others_client_id`, `will`, `will_topic`, `will_qos`, `web_socket`, `account_full`, `viewers_full`,
     /// `version`, `not_mqtt`, `untrusted`, `no_tls` or `newcomer`.
@@ -207,12 +214,19 @@ pub(crate) struct RefusedConnectionOut {
 }
 
 impl RefusedConnectionOut {
-    pub(crate) fn new(now: Timestamp, refused: RefusedConnection, host_name: Option<String>) -> Self {
+    pub(crate) fn new(
+        now: Timestamp,
+        refused: RefusedConnection,
+        host_name: Option<String>,
+        newcomer: Option<&Newcomer>,
+    ) -> Self {
         let ago = |ms| rfc3339(Timestamp(now.0.saturating_sub(ms)));
         Self {
             address: refused.origin,
             name: refused.name,
             host_name,
+            enrolled_at: newcomer.map(|newcomer| rfc3339(newcomer.enrolled_at)),
+            hostname: newcomer.map(|newcomer| newcomer.hostname.clone()),
             reason: refused.reason.code(),
             reason_text: refused.reason.words(),
             tries: refused.tries,

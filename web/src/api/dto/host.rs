@@ -40,6 +40,9 @@ pub(crate) struct HostOut {
     /// Whether every source group is in a schedule that is on (or backed up by hand, as somebody said) and has a good, whole
     /// and recent backup, the credentials are not known to be refused, and the clock is not off by hours.
     protected: bool,
+    /// Whether the server can know how the host stands now: false of one that only reads, for its data file is damaged or another
+    /// server has its place. Then `protected` is false, `next_run_at` null, and the rest is what it knew last.
+    is_current: bool,
     /// How far it is proven that it can be restored: `proven`; `waiting` for the first proof; `unproven`; `failed`: files
     /// could not be restored, or were different; `off`: nothing is proven by itself; `nothing` that could be proven.
     #[schema(value_type = words::ProofStatus)]
@@ -163,6 +166,7 @@ impl From<HostRow> for HostOut {
             reason: reason(&row.reason, row.now),
             reason_code: row.reason.code(),
             protected: row.protected,
+            is_current: row.is_known,
             proof_status: row.proof.status.as_str(),
             proven_at: time(row.proof.proven_at),
             restore_estimate_secs: row.proof.estimate.map(|estimate| estimate.secs),

@@ -35,13 +35,14 @@ pub(crate) struct PendingOut {
     attempt: u16,
     /// Its schedule is off: nothing is tried until it is on again.
     asleep: bool,
-    /// Null: when the host reconnects, or its schedule is enabled again.
+    /// Null: when the host reconnects, or its schedule is enabled again; always null of a server that only reads.
     next_attempt_at: Option<String>,
     last_error: Option<TryErrorOut>,
 }
 
-impl From<PendingRun> for PendingOut {
-    fn from(run: PendingRun) -> Self {
+impl PendingOut {
+    /// `begins` = the server begins backups at all.
+    pub(crate) fn new(run: PendingRun, begins: bool) -> Self {
         Self {
             id: run.id.to_string(),
             host: run.host.to_string(),
@@ -51,7 +52,7 @@ impl From<PendingRun> for PendingOut {
             missed: run.missed,
             attempt: run.attempt,
             asleep: run.asleep,
-            next_attempt_at: time(run.next_attempt_at.filter(|_| !run.asleep)),
+            next_attempt_at: time(run.next_attempt_at.filter(|_| begins && !run.asleep)),
             last_error: run.last_error.map(|error| TryErrorOut {
                 at: rfc3339(error.at),
                 message: setback(&error),

@@ -14,6 +14,9 @@ use utoipa::ToSchema;
 #[schema(as = Report)]
 pub(crate) struct ReportOut {
     made_at: String,
+    /// Whether the server can know how hosts stand now: false of one that only reads, for its data file is damaged or another
+    /// server has its place. Then no host is `protected`, and the rest is what it knew last.
+    is_current: bool,
     /// Number of all hosts.
     hosts_total: u32,
     /// Hosts that are protected, as each host says; the others add up to `hosts_total`.
@@ -116,6 +119,7 @@ impl From<&Report> for ReportOut {
         let (restore_estimate_secs, restore_estimate_hosts) = report.estimate();
         Self {
             made_at: rfc3339(report.made_at),
+            is_current: report.is_known,
             hosts_total: report.counts.total,
             protected: report.counts.protected,
             protected_in_need: report.counts.protected_in_need,
