@@ -62,7 +62,7 @@ impl FleetState {
     }
 
     fn row(&self, entry: &RosterEntry) -> HostRow {
-        status::row(entry, self.now).as_known(self.is_known)
+        status::row(entry, self.now).if_known(self.is_known)
     }
 
     /// Whether the server can know how hosts stand now: one that only reads hears of nothing any more.
@@ -250,7 +250,7 @@ impl FleetState {
     }
 
     fn schedule_view(&self, host: HostId, row: ScheduleRow) -> ScheduleView {
-        ScheduleView::new(host, row).as_begun(self.is_known)
+        ScheduleView::new(host, row).if_begun(self.is_known)
     }
 
     /// The schedule of this name of a host; `None` = there is none. Fails when the store can't be read.

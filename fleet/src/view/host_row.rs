@@ -88,7 +88,7 @@ impl HostRow {
     }
 
     /// The same as a server sees it that may not know how the host stands now.
-    pub(crate) fn as_known(self, is_known: bool) -> Self {
+    pub(crate) fn if_known(self, is_known: bool) -> Self {
         Self {
             is_known,
             protected: is_known && self.protected,

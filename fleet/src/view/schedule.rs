@@ -24,7 +24,7 @@ impl ScheduleView {
     }
 
     /// The same of a server that may begin nothing any more.
-    pub(crate) fn as_begun(self, begins: bool) -> Self {
+    pub(crate) fn if_begun(self, begins: bool) -> Self {
         let only = |at: Option<Timestamp>| at.filter(|_| begins);
         Self { next_due_at: only(self.next_due_at), next_run_at: only(self.next_run_at), ..self }
     }
