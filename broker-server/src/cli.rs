@@ -2,6 +2,7 @@
 
 use crate::config::Layer;
 use clap::{Args, Parser, Subcommand};
+use fleet::MOST_INCARNATION;
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// The Holdfast server: MQTT broker, pages and API of a fleet of restic backups.
@@ -17,8 +18,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server
+    #[command(after_help = "Exit status: 0 it was ended in order, 1 it failed, 2 wrong usage")]
     Serve(Serve),
     /// Run a server, an agent and a first backup here, to look at
+    #[command(after_help = "Exit status: 0 it went well, 1 it failed, 2 wrong usage")]
     Demo(Demo),
     /// Accounts and tokens, also while the server runs
     Admin {
@@ -28,10 +31,16 @@ pub enum Command {
     },
     /// Make a break-glass kit: one encrypted file with what is needed to restore with restic alone; also while the
     /// server runs
+    #[command(after_help = DONE_OR_FAILED)]
     Kit(Kit),
     /// Make an archive of the server: all that it is, in one encrypted file; also while it runs
+    #[command(after_help = DONE_OR_FAILED)]
     Backup(Backup),
     /// Make a server anew from an archive, in an empty folder
+    #[command(
+        after_help = "Exit status: 0 the server is there (with --check: the archive is whole; with --rehearse: a server of it would start, \
+        and each secret opens), 1 it failed, 2 wrong usage"
+    )]
     Restore(Restore),
     /// The standbys of this server: programs elsewhere that fetch its archives, to take its place
     Standby {
@@ -55,9 +64,52 @@ pub enum Command {
     /// Check the configuration and look through the data file, also while the server runs; changes nothing. Exit status: 0
     /// nothing is damaged or missing, also of a server that stands still because another one has its place (which is said, in a
     /// line "place"), 3 there is no data yet, 1 something is wrong, 2 wrong usage
-    Check(Settings),
+    Check(Check),
     /// Print the version
+    #[command(after_help = DONE_OR_FAILED)]
     Version,
+}
+
+/// How most commands end.
+const DONE_OR_FAILED: &str = "Exit status: 0 it was done, 1 it failed, 2 wrong usage";
+
+impl Command {
+    /// Whether what comes of it is to be one JSON object.
+    #[must_use]
+    pub const fn is_json(&self) -> bool {
+        match self {
+            Self::Kit(options) => options.json,
+            Self::Backup(options) => options.json,
+            Self::Restore(options) => options.json,
+            Self::Promote(options) => options.json,
+            Self::Salvage(options) => options.json,
+            Self::Check(options) => options.json,
+            Self::Tls { command: Tls::Rotate(options) } => options.json,
+            Self::Standby {
+                command:
+                    Standby::Add { json, .. }
+                    | Standby::List { json, .. }
+                    | Standby::Remove { json, .. }
+                    | Standby::Recipient { json, .. },
+            }
+            | Self::Admin { command: Admin::AcceptAuthority { json, .. } } => *json,
+            Self::Admin { command: Admin::Token { .. } | Admin::ResetPassword { .. } }
+            | Self::Serve(_)
+            | Self::Demo(_)
+            | Self::Version => false,
+        }
+    }
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Settings
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Print what was found, or what failed, as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the settings come from.
@@ -172,6 +224,9 @@ pub struct Kit {
     /// Draw a passphrase and print it; it is shown this once
     #[arg(long)]
     pub generate: bool,
+    /// Print where it is and of how many hosts, or what failed, as one JSON object, which never holds a passphrase
+    #[arg(long, conflicts_with = "generate")]
+    pub json: bool,
 }
 
 /// Options of `backup`.
@@ -197,7 +252,7 @@ pub struct Backup {
     /// Draw a passphrase and print it; it is shown this once
     #[arg(long, requires = "to", conflicts_with = "recipient")]
     pub generate: bool,
-    /// Print the result as JSON
+    /// Print the result, or what failed, as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -235,20 +290,27 @@ pub struct Restore {
     /// Become an incarnation above this one, of which agents have heard: one that a clock made that was years ahead; up to
     /// 253402300799999999, the end of the year 9999
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-        value_parser = clap::value_parser!(u64).range(0..=MOST_INCARNATION))]
+        value_parser = incarnation)]
     pub incarnation_after: u64,
-    /// Print the result as JSON
+    /// Print the result, or what failed, as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-/// No clock has come so far: the end of the year 9999, in microseconds since 1970.
-const MOST_INCARNATION: u64 = 253_402_300_799_999_999;
+fn incarnation(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|number| *number <= MOST_INCARNATION).ok_or_else(|| {
+        format!(
+            "a whole number up to {MOST_INCARNATION}, the end of the year 9999 in microseconds since 1970, as an agent's log names it: \
+             above a higher one no later restore could come"
+        )
+    })
+}
 
 /// What to do with standbys.
 #[derive(Debug, Subcommand)]
 pub enum Standby {
     /// Add a standby, and print the token with which it asks; it is shown this once. Also while the server runs
+    #[command(after_help = DONE_OR_FAILED)]
     Add {
         /// The server
         #[command(flatten)]
@@ -258,36 +320,39 @@ pub enum Standby {
         /// The recipient (age1…) that the standby shows: archives are encrypted for it
         #[arg(long, value_name = "RECIPIENT")]
         recipient: String,
-        /// Print the result as JSON
+        /// Print the result, or what failed, as one JSON object
         #[arg(long)]
         json: bool,
     },
     /// List the standbys, and when each has asked and fetched last
+    #[command(after_help = DONE_OR_FAILED)]
     List {
         /// The server
         #[command(flatten)]
         server: Served,
-        /// Print the result as JSON
+        /// Print the result, or what failed, as one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Remove a standby: its token is worth nothing any more
+    #[command(after_help = DONE_OR_FAILED)]
     Remove {
         /// The server
         #[command(flatten)]
         server: Served,
         /// Which one
         name: String,
-        /// Print the result as JSON
+        /// Print the result, or what failed, as one JSON object
         #[arg(long)]
         json: bool,
     },
     /// On the standby: print the recipient of its data folder, which is made where it is empty or not there
+    #[command(after_help = DONE_OR_FAILED)]
     Recipient {
         /// The data folder of the standby
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
         data_dir: PathBuf,
-        /// Print the result as JSON
+        /// Print the result, or what failed, as one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -318,7 +383,7 @@ pub struct Promote {
     /// By this machine's clock the newest archive is older than a year, or of later than now, and the clock is right
     #[arg(long, alias = "long-ago")]
     pub clock_is_right: bool,
-    /// Print the result as JSON
+    /// Print the result, or what failed, as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -335,7 +400,7 @@ pub struct Salvage {
     /// The server's master key, when it is not in the data folder
     #[arg(long, value_name = "FILE", env = "HOLDFAST_MASTER_KEY_FILE")]
     pub master_key_file: Option<PathBuf>,
-    /// Say what was read and what is missing as one JSON object
+    /// Print what was read and what is missing, or what failed, as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -344,7 +409,8 @@ pub struct Salvage {
 #[derive(Debug, Subcommand)]
 pub enum Tls {
     /// Replace the authority, in two steps: the first tells agents of a new one, the second, once all hosts have it, uses it
-    /// alone. Ends with 0 when a step was done, with 3 when hosts do not have it yet, which are listed then
+    /// alone. Exit status: 0 a step was done, 3 hosts do not have the new one, they are listed and nothing was done, 1 it failed, 2
+    /// wrong usage
     Rotate(Rotate),
 }
 
@@ -357,7 +423,7 @@ pub struct Rotate {
     /// Use the new one also when hosts do not have it: they are lost until each is enrolled again
     #[arg(long)]
     pub force: bool,
-    /// Print the result as JSON
+    /// Print the result, or what failed, as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -366,6 +432,7 @@ pub struct Rotate {
 #[derive(Debug, Subcommand)]
 pub enum Admin {
     /// Make an API token and print it; it is shown this once
+    #[command(after_help = DONE_OR_FAILED)]
     Token {
         /// The server's data folder
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
@@ -381,6 +448,7 @@ pub enum Admin {
         scopes: Vec<String>,
     },
     /// Give an account a new random password and print it; its browsers are signed out
+    #[command(after_help = DONE_OR_FAILED)]
     ResetPassword {
         /// The server's data folder
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
@@ -398,6 +466,9 @@ pub enum Admin {
         /// The server's data folder
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
         data_dir: PathBuf,
+        /// Print what came of it, or what failed, as one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -447,6 +518,28 @@ mod tests {
         let mut command = Cli::command();
         let restore = command.find_subcommand_mut("restore").unwrap();
         assert!(restore.render_long_help().to_string().contains(&MOST_INCARNATION.to_string()));
+    }
+
+    /// A script has to know what a number means.
+    #[test]
+    fn the_help_of_each_command_names_its_exit_statuses() {
+        fn look(command: &mut clap::Command, seen: &mut usize) {
+            let mut below: Vec<_> =
+                command.get_subcommands_mut().filter(|it| it.get_name() != "help").collect();
+            below.iter_mut().for_each(|it| look(it, seen));
+            if below.is_empty() {
+                let help = command.render_long_help().to_string();
+                let statuses = help.split_once("Exit status: 0 ").map(|(_, statuses)| statuses);
+                let statuses = statuses.unwrap_or_else(|| panic!("{help}"));
+                assert!(["1 ", "2 "].iter().all(|status| statuses.contains(status)), "{help}");
+                *seen += 1;
+            }
+        }
+        let mut command = Cli::command().term_width(1_000);
+        command.build();
+        let mut seen = 0;
+        look(&mut command, &mut seen);
+        assert!(seen >= 15, "{seen}");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! one, and opens the file itself when there is none. One JSON object a line each way.
 
 use crate::{
-    archive, kit,
+    archive,
+    command_error::Refusal,
+    kit,
     own_pieces::OwnPieces,
     rollover::{Rollover, RolloverError, Rotated},
     tasks::Beat,
@@ -30,9 +32,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// The longest line that is read, in bytes: it may name thousands of hosts.
 const MAX_LINE_BYTES: u64 = 1 << 20;
-
-/// What is said when an answer is not understood.
-pub(crate) const OTHER_VERSION: &str = "the server that runs is of another version";
 
 /// How long a question and an answer may take to pass.
 const ASKED_WITHIN: Duration = Duration::from_secs(10);
@@ -153,8 +152,8 @@ pub enum Answer {
     Standbys(Vec<StandbyTold>),
     /// The standby ends.
     HandedOver,
-    /// It was not done; the reason in words.
-    Refused(String),
+    /// It was not done.
+    Refused(Refusal),
 }
 
 /// A standby of the server.
@@ -271,7 +270,7 @@ pub async fn serve_standby(listener: &UnixListener) {
         let answer = if hands_over {
             Answer::HandedOver
         } else {
-            Answer::Refused("this is a standby: ask the server that it follows".to_owned())
+            Answer::Refused(Refusal::new("standby", "this is a standby: ask the server that it follows"))
         };
         let Ok(mut bytes) = serde_json::to_vec(&answer) else { continue };
         bytes.push(b'\n');
@@ -311,8 +310,8 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
         Ok(Ask::Check) => check(&fleet, pieces).await,
         Ok(Ask::CheckPieces) => match tokio::task::spawn_blocking(move || pieces.check_own()).await {
             Ok(Ok(locked_out)) => Answer::Pieces { locked_out },
-            Ok(Err(why)) => Answer::Refused(format!("{why:#}")),
-            Err(why) => Answer::Refused(why.to_string()),
+            Ok(Err(why)) => Answer::Refused(Refusal::of(&why)),
+            Err(why) => Answer::Refused(Refusal::fault(why)),
         },
         Ok(Ask::Kit { hosts, labels, passphrase }) => {
             match kit::begin(&fleet, KitChoice { hosts, labels }, passphrase, By::system()).await {
@@ -330,7 +329,7 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
                 let path = archives.path_of(&kept).display().to_string();
                 Answer::KeptArchive { path, bytes: kept.bytes }
             }
-            Err(why) => Answer::Refused(why.to_string()),
+            Err(why) => Answer::Refused(why.into()),
         },
         Ok(Ask::Archive { mut recipients, reads_back, passphrase }) => {
             let for_whom = match recipients.as_slice() {
@@ -352,7 +351,7 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
             Answer::StandbyAdded { token, .. } => Answer::StandbyAdded { token, url: Some(public_url) },
             answer => answer,
         },
-        Err(error) => Answer::Refused(format!("not understood: {error}")),
+        Err(error) => Answer::Refused(Refusal::new("not_understood", format!("not understood: {error}"))),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
@@ -414,38 +413,38 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
     let by = By { actor: Actor::System, peer: String::new() };
     let done = match ask {
         Ask::Token { name, scopes } => match scopes.iter().map(|word| scope(word)).collect() {
-            Err(why) => Err(why),
+            Err(why) => Err(Refusal::new("invalid_input", why)),
             Ok(scopes) => match fleet.create_api_token(&name, scopes, by).await {
                 Ok((_, secret)) => Ok(secret),
-                Err(refused) => Err(refused.to_string()),
+                Err(refused) => Err(refused.into()),
             },
         },
         Ask::ResetPassword { name } => reset_password(fleet, &name, by).await,
         Ask::SetupCode => match fleet.setup_code().await {
             Ok(code) => Ok(code.unwrap_or_default()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         },
         Ask::AddStandby { name, recipient } => match fleet.add_standby(name, recipient, by).await {
             Ok(token) => return Answer::StandbyAdded { token: token.expose().to_owned(), url: None },
-            Err(refused) => Err(refused.to_string()),
+            Err(refused) => Err(refused.into()),
         },
         Ask::RemoveStandby { name } => {
             let removed = fleet.remove_standby(name, by).await;
-            removed.map(|()| Secret::default()).map_err(|refused| refused.to_string())
+            removed.map(|()| Secret::default()).map_err(Refusal::from)
         }
         Ask::Standbys => {
             return match fleet.standbys() {
                 Ok(all) => Answer::Standbys(all.into_iter().map(StandbyTold::from).collect()),
-                Err(error) => Answer::Refused(error.to_string()),
+                Err(error) => Answer::Refused(error.into()),
             };
         }
-        Ask::HandOver => Err("a server runs over this folder, and no standby".to_owned()),
+        Ask::HandOver => Err(Refusal::new("no_standby", "a server runs over this folder, and no standby")),
         Ask::Check
         | Ask::CheckPieces
         | Ask::Kit { .. }
         | Ask::KeepArchive
         | Ask::Archive { .. }
-        | Ask::RotateAuthority { .. } => Err("that can't be asked here".to_owned()),
+        | Ask::RotateAuthority { .. } => Err(Refusal::new("not_understood", "that can't be asked here")),
     };
     match done {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),
@@ -460,19 +459,23 @@ async fn check(fleet: &Fleet, pieces: Arc<OwnPieces>) -> Answer {
                 let succeeded_by = fleet.succession().map(|it| it.incarnation.0);
                 Answer::Whole { rows, locked_out, succeeded_by }
             }
-            Ok(Err(why)) => Answer::Refused(format!("{why:#}")),
-            Err(why) => Answer::Refused(why.to_string()),
+            Ok(Err(why)) => Answer::Refused(Refusal::of(&why)),
+            Err(why) => Answer::Refused(Refusal::fault(why)),
         },
-        Ok(Some(Found::Damage(why))) => Answer::Refused(format!(
-            "the data file is damaged: stop the server, and restore an archive of it, or salvage what can be read ({why})"
+        Ok(Some(Found::Damage(why))) => Answer::Refused(Refusal::new(
+            "data_damaged",
+            format!(
+                "the data file is damaged: stop the server, and restore an archive of it, or salvage what can be read ({why})"
+            ),
         )),
         Ok(Some(Found::Failed(why))) => {
-            Answer::Refused(format!("the data file could not be looked through: {why}"))
+            Answer::Refused(Refusal::fault(format!("the data file could not be looked through: {why}")))
         }
-        Ok(None) => {
-            Answer::Refused("the data file is being looked through already; ask again in a minute".to_owned())
-        }
-        Err(refused) => Answer::Refused(refused.to_string()),
+        Ok(None) => Answer::Refused(Refusal::new(
+            "busy",
+            "the data file is being looked through already; ask again in a minute",
+        )),
+        Err(refused) => Answer::Refused(refused.into()),
     }
 }
 
@@ -492,15 +495,18 @@ async fn rotate(fleet: &Fleet, rollover: &Rollover, force: bool) -> Answer {
             Err(why) => Answer::Refused(why),
         },
         (Err(RolloverError::Refused(Refused::WouldLose { .. })), Ok(before)) => Answer::Authorities(before),
-        (Err(error), _) => Answer::Refused(error.to_string()),
+        (Err(RolloverError::Refused(refused)), _) => Answer::Refused(refused.into()),
+        (Err(error @ RolloverError::Tls(_)), _) => {
+            Answer::Refused(Refusal::new("certificate", error.to_string()))
+        }
         (_, Err(why)) => Answer::Refused(why),
     }
 }
 
-fn authorities(fleet: &Fleet, state: &str) -> Result<Authorities, String> {
-    let uses = fleet.read().and_then(|read| read.authorities()).map_err(|error| error.to_string())?;
+fn authorities(fleet: &Fleet, state: &str) -> Result<Authorities, Refusal> {
+    let uses = fleet.read().and_then(|read| read.authorities())?;
     let fingerprint = |it: &fleet::AuthorityUse| HEXLOWER.encode(&it.fingerprint);
-    let present = uses.first().ok_or("there is no authority")?;
+    let present = uses.first().ok_or_else(|| Refusal::fault("there is no authority"))?;
     let newest = uses.get(1);
     Ok(Authorities {
         state: state.to_owned(),
@@ -517,13 +523,13 @@ fn scope(word: &str) -> Result<Scope, String> {
     Scope::from_word(word).ok_or_else(|| format!("no scope {word:?}; there are: {}", all()))
 }
 
-async fn reset_password(fleet: &Fleet, name: &str, by: By) -> Result<Secret, String> {
+async fn reset_password(fleet: &Fleet, name: &str, by: By) -> Result<Secret, Refusal> {
     let mut bytes = [0; 15];
     crate::clock::random(&mut bytes);
     let password = data_encoding::BASE32_NOPAD.encode(&bytes).to_ascii_lowercase();
     let secret = Secret::new(password);
-    let hash = web::hash_password(secret.clone()).await.map_err(|error| error.to_string())?;
+    let hash = web::hash_password(secret.clone()).await.map_err(Refusal::fault)?;
     let change = OperatorChange { password_hash: Some(hash), ..OperatorChange::default() };
-    fleet.update_operator(name, change, by).await.map_err(|refused| refused.to_string())?;
+    fleet.update_operator(name, change, by).await?;
     Ok(secret)
 }

@@ -3,6 +3,7 @@
 use crate::{
     certificates::{options_for_agents, options_for_pages},
     clock,
+    command_error::CommandError,
     config::Config,
     control::{self, Answer, Ask},
     tls::{Options, Tls},
@@ -60,6 +61,18 @@ pub enum Word {
     NotNeeded,
 }
 
+impl Word {
+    /// It as a word for programs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Taken => "accepted",
+            Self::Given => "accepted_before",
+            Self::NotNeeded => "not_needed",
+        }
+    }
+}
+
 /// Takes a person's word that the next start may come with another authority, where it is needed.
 pub async fn accept_authority(data_dir: &Path) -> anyhow::Result<Word> {
     let pieces = Pieces::from(data_dir);
@@ -99,8 +112,11 @@ pub fn expect_server(pieces: &Pieces) -> anyhow::Result<()> {
 fn expect(pieces: &Pieces) -> anyhow::Result<()> {
     let named = || pieces.data_dir.display();
     pieces.look().with_context(|| format!("data folder {}", named()))?;
-    anyhow::ensure!(pieces.data_file().exists(), "{} holds no data of a Holdfast server", named());
-    Ok(())
+    if pieces.data_file().exists() {
+        Ok(())
+    } else {
+        Err(CommandError::NoData(pieces.data_dir.clone()).into())
+    }
 }
 
 /// The pieces that belong to a server with these settings.

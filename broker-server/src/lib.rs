@@ -5,8 +5,10 @@
 
 pub mod archive;
 mod certificates;
+pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod command_error;
 pub mod config;
 pub mod control;
 pub mod data;
@@ -37,6 +39,7 @@ mod scrub;
 pub mod serve;
 mod server_needs;
 pub mod standby;
+mod standby_fault;
 pub mod tasks;
 mod ticks;
 pub mod tls;

@@ -2,38 +2,36 @@
 
 use clap::Parser;
 use holdfast_server::{
-    archive,
+    archive, check,
     cli::{Admin, Cli, Command, Settings, Tls as TlsCommand},
+    command_error::{self, CommandError},
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
-    data::{self, Checked, Word},
+    data::{self, Word},
     demo, kit,
     log::VisibleStderr,
     out, platform, rotate, salvage, serve, standby,
 };
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 fn main() -> ExitCode {
     panics_are_logged();
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    let is_json = cli.command.is_json();
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            complain(&error);
+            command_error::tell(&error, is_json);
             // As wrong options, which clap finds: nothing was tried.
             let is_usage =
                 matches!(error.downcast_ref(), Some(ConfigError::NoDataDir | ConfigError::Invalid { .. }));
             if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
-}
-
-/// Says what went wrong; when nobody can hear it, the exit code tells.
-fn complain(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "holdfast-server: {error:#}");
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -73,8 +71,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Restore(options) => {
             log_to_stderr(LogFormat::Text, "warn");
-            archive::restore(&options)?;
-            Ok(ExitCode::SUCCESS)
+            archive::restore(&options)
         }
         Command::Standby { command } => {
             log_to_stderr(LogFormat::Text, "warn");
@@ -94,45 +91,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log_to_stderr(LogFormat::Text, "warn");
             runtime()?.block_on(rotate::run(options))
         }
-        Command::Check(settings) => {
+        Command::Check(options) => {
             // What is wrong is said in one sentence, at the end.
             log_to_stderr(LogFormat::Text, "off");
-            let config = config(&settings)?;
-            out::line("configuration: ok")?;
-            // A server that runs has the data file to itself, and looks through it when it is asked.
-            let asked = control::ask(&config.data_dir.value, &Ask::Check);
-            match runtime()?.block_on(asked)? {
-                Some(Answer::Whole { rows, locked_out, succeeded_by }) => {
-                    out::line(authority(locked_out))?;
-                    standing_still(succeeded_by)?;
-                    out::line(format_args!("data file: ok ({rows} rows), in use by the server that runs"))?;
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Some(Answer::Refused(why)) => anyhow::bail!(why),
-                Some(_) => anyhow::bail!("the server that runs is of another version"),
-                None => {}
-            }
-            let code = match data::check(&config)? {
-                Checked::Well(found) => {
-                    out::line(authority(found.locked_out))?;
-                    standing_still(found.succession.map(|it| it.incarnation.0))?;
-                    out::line(format_args!("data file: ok ({} rows)", found.rows))?;
-                    ExitCode::SUCCESS
-                }
-                Checked::Begun => {
-                    let data_dir = config.data_dir.value.display();
-                    out::line(format_args!(
-                        "data file: a first start in {data_dir} did not end; serve goes on"
-                    ))?;
-                    ExitCode::from(NO_DATA)
-                }
-                Checked::New => {
-                    let data_dir = config.data_dir.value.display();
-                    out::line(format_args!("data file: none yet in {data_dir}; serve makes it"))?;
-                    ExitCode::from(NO_DATA)
-                }
-            };
-            Ok(code)
+            let config = config(&options.settings)?;
+            runtime()?.block_on(check::run(&config, options.json))
         }
         Command::Version => {
             out::line(concat!("holdfast-server ", env!("CARGO_PKG_VERSION")))?;
@@ -141,30 +104,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A check finds no data: the folder may be mistyped, or not mounted.
-const NO_DATA: u8 = 3;
 /// There was nothing to accept, and nothing was done.
 const NOTHING_TO_DO: u8 = 3;
-
-/// What a check says of the authority.
-fn authority(locked_out: usize) -> String {
-    if locked_out == 0 {
-        return "authority: ok, the one that enrolled agents trust".to_owned();
-    }
-    format!(
-        "authority: another one was accepted: the next start locks out all hosts that are enrolled ({locked_out}), until \
-         each is enrolled again"
-    )
-}
-
-/// What a check says of a server whose place another one has.
-fn standing_still(succeeded_by: Option<u64>) -> std::io::Result<()> {
-    let Some(incarnation) = succeeded_by else { return Ok(()) };
-    out::line(format_args!(
-        "place: another server has it, incarnation {incarnation}: this one stands still and serves no host; stop it, and see “When \
-         the old server comes back” in docs/recovery.md"
-    ))
-}
 
 fn config(settings: &Settings) -> Result<Config, ConfigError> {
     let layers = Layers {
@@ -184,20 +125,13 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
         Admin::ResetPassword { data_dir, master_key_file, name } => {
             (data_dir, master_key_file, Ask::ResetPassword { name })
         }
-        Admin::AcceptAuthority { data_dir } => {
+        Admin::AcceptAuthority { data_dir, json } => {
             let word = data::accept_authority(&data_dir).await?;
-            out::line(match word {
-                Word::Taken => {
-                    "the next start takes the authority that it finds, or makes one; then enrol every host again"
-                }
-                Word::Given => {
-                    "that was accepted before: the next start takes the authority that it finds, or makes one; then enrol every \
-                     host again"
-                }
-                Word::NotNeeded => {
-                    "there is nothing to accept: the authority that is there is the one that agents trust. Nothing was done"
-                }
-            })?;
+            if json {
+                out::line(serde_json::json!({ "state": word.code() }))?;
+            } else {
+                out::line(accepted(word))?;
+            }
             let is_needed = word != Word::NotNeeded;
             return Ok(if is_needed { ExitCode::SUCCESS } else { ExitCode::from(NOTHING_TO_DO) });
         }
@@ -211,12 +145,25 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
             out::line(rows)?;
             ExitCode::SUCCESS
         }
-        Answer::Refused(why) => {
-            complain(&anyhow::Error::msg(why));
-            ExitCode::FAILURE
-        }
-        _ => anyhow::bail!("the server that runs is of another version"),
+        Answer::Refused(why) => return Err(why.into()),
+        _ => return Err(CommandError::OtherVersion.into()),
     })
+}
+
+/// What became of a person's word that another authority is right.
+const fn accepted(word: Word) -> &'static str {
+    match word {
+        Word::Taken => {
+            "the next start takes the authority that it finds, or makes one; then enrol every host again"
+        }
+        Word::Given => {
+            "that was accepted before: the next start takes the authority that it finds, or makes one; then enrol every host \
+             again"
+        }
+        Word::NotNeeded => {
+            "there is nothing to accept: the authority that is there is the one that agents trust. Nothing was done"
+        }
+    }
 }
 
 /// Asks the running server; opens the data file itself when none runs.

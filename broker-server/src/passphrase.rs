@@ -1,6 +1,6 @@
 //! Where a passphrase comes from that a command needs.
 
-use crate::out;
+use crate::{command_error::CommandError, out};
 use anyhow::Context;
 use fleet::record::Secret;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -34,7 +34,7 @@ pub(crate) fn new(wanted: &Wanted<'_>) -> anyhow::Result<Secret> {
         file => read(file)?,
     };
     match web::passphrase_objection(passphrase.expose()) {
-        Some(why) => anyhow::bail!("the passphrase can't be taken. {why}"),
+        Some(why) => Err(unfit(&why)),
         None => Ok(passphrase),
     }
 }
@@ -68,13 +68,17 @@ fn first_line(from: impl Read) -> io::Result<Secret> {
     Ok(Secret::new(line))
 }
 
+fn unfit(why: &str) -> anyhow::Error {
+    CommandError::Passphrase(format!("the passphrase can't be taken. {why}")).into()
+}
+
 fn typed_twice(of: &str) -> anyhow::Result<Secret> {
     let passphrase = typed(&format!("Passphrase of {of}: "))?;
     if let Some(why) = web::passphrase_objection(passphrase.expose()) {
-        anyhow::bail!("the passphrase can't be taken. {why}");
+        return Err(unfit(&why));
     }
     if typed("The passphrase again: ")? != passphrase {
-        anyhow::bail!("the two passphrases are not the same");
+        return Err(CommandError::Passphrase("the two passphrases are not the same".to_owned()).into());
     }
     Ok(passphrase)
 }

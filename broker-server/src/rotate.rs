@@ -2,6 +2,7 @@
 
 use crate::{
     cli,
+    command_error::CommandError,
     control::{self, Answer, Ask, Authorities},
     out,
 };
@@ -12,14 +13,14 @@ const WAITING: u8 = 3;
 
 /// Asks the server that runs for the next step, and says what came of it.
 pub async fn run(options: cli::Rotate) -> anyhow::Result<ExitCode> {
-    let folder = options.data_dir.display();
     let told = match control::ask(&options.data_dir, &Ask::RotateAuthority { force: options.force }).await? {
         Some(Answer::Authorities(told)) => told,
-        Some(Answer::Refused(why)) => anyhow::bail!(why),
-        Some(_) => anyhow::bail!("the server that runs is of another version"),
-        None => anyhow::bail!(
-            "no server runs over {folder}: start it, for agents have to be told of a new authority"
-        ),
+        Some(Answer::Refused(why)) => return Err(why.into()),
+        Some(_) => return Err(CommandError::OtherVersion.into()),
+        None => {
+            let what_to_do = "start it, for agents have to be told of a new authority";
+            return Err(CommandError::NoServer { data_dir: options.data_dir, what_to_do }.into());
+        }
     };
     if options.json {
         out::line(serde_json::to_string(&told)?)?;

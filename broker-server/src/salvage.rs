@@ -1,14 +1,9 @@
 //! The command `salvage`.
 
-use crate::{cli, clock, out};
+use crate::{cli, clock, command_error, out};
 use fleet::{Authority, Damage, Driver, Pieces, Salvaged, TableDamage};
 use serde_json::json;
-use std::{
-    io::{self, Write},
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 /// Something is missing in what was salvaged.
 const SOMETHING_MISSING: u8 = 1;
@@ -35,12 +30,7 @@ pub fn run(options: &cli::Salvage) -> anyhow::Result<ExitCode> {
             Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(SOMETHING_MISSING) })
         }
         Err(why) => {
-            if options.json {
-                out::line(json!({ "error": why.to_string() }))?;
-            } else {
-                // When nobody can hear it, the exit status tells.
-                let _ = writeln!(io::stderr(), "holdfast-server: {:#}", anyhow::Error::new(why));
-            }
+            command_error::tell(&why.into(), options.json);
             Ok(ExitCode::from(NOTHING))
         }
     }

@@ -6,6 +6,7 @@
 use super::parts;
 use crate::{
     cli, clock,
+    command_error::CommandError,
     config::{Config, Source},
     control::{self, Answer, Ask},
     data, framing, new_file, out,
@@ -54,8 +55,8 @@ pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
             let ask = Ask::Archive { recipients, reads_back, passphrase };
             let at = match control::put(&mut stream, &ask).await? {
                 Answer::Archive { made_at_ms } => Timestamp(made_at_ms),
-                Answer::Refused(why) => anyhow::bail!(why),
-                _ => anyhow::bail!("the server that runs is of another version"),
+                Answer::Refused(why) => return Err(why.into()),
+                _ => return Err(CommandError::OtherVersion.into()),
             };
             let path = path_of(to, at);
             let draft = new_file::begin(&path, options.force, &data::pieces(config))?;
@@ -125,12 +126,12 @@ async fn keep(config: &Config, json: bool) -> anyhow::Result<()> {
             Ok(out::line(serde_json::json!({ "path": path, "bytes": bytes }))?)
         }
         Some(Answer::KeptArchive { path, bytes }) => Ok(out::line(format_args!("{path}: {bytes} bytes"))?),
-        Some(Answer::Refused(why)) => anyhow::bail!(why),
-        Some(_) => anyhow::bail!("the server that runs is of another version"),
-        None => anyhow::bail!(
-            "no server runs on {}: say with --to where to write it",
-            config.data_dir.value.display()
-        ),
+        Some(Answer::Refused(why)) => Err(why.into()),
+        Some(_) => Err(CommandError::OtherVersion.into()),
+        None => {
+            let data_dir = config.data_dir.value.clone();
+            Err(CommandError::NoServer { data_dir, what_to_do: "say with --to where to write it" }.into())
+        }
     }
 }
 

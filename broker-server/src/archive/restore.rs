@@ -2,6 +2,7 @@
 
 use crate::{
     cli, clock,
+    command_error::{self, CommandError},
     config::{Layer, Layers},
     data, out, passphrase, platform,
 };
@@ -15,13 +16,14 @@ use std::{
     fs::{self, File},
     io::{BufReader, IsTerminal, stdin},
     path::Path,
+    process::ExitCode,
     sync::Arc,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 /// Restores a server, or only looks through its archive.
-pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
+pub fn run(options: &cli::Restore) -> anyhow::Result<ExitCode> {
     let archive = &options.archive;
     // Before a passphrase is asked for.
     let opened = File::open(archive).with_context(|| archive.display().to_string())?;
@@ -32,27 +34,41 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
     let Some(data_dir) = &options.data_dir else {
         let found = look_through(BufReader::with_capacity(1 << 20, opened), &opener)?;
         if options.json {
-            return Ok(out::line(of_contents(&found))?);
+            out::line(of_contents(&found))?;
+        } else {
+            out::line(in_words(archive, &found))?;
         }
-        return Ok(out::line(in_words(archive, &found))?);
+        return Ok(ExitCode::SUCCESS);
     };
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
     let wish =
         RestoreAs { above: Incarnation(options.incarnation_after), is_clock_right: options.clock_is_right };
-    let restored = fleet::restore_as(archive, &opener, data_dir, driver, wish)?;
+    let restored = fleet::restore_as(archive, &opener, data_dir, driver, wish).map_err(no_room)?;
     if options.json {
         let mut told = facts(&restored.about, restored.rows);
         told["data_dir"] = data_dir.display().to_string().into();
         told["restored_incarnation"] = restored.incarnation.0.into();
         told["parts"] = restored.parts.clone().into();
         told["succeeded_by"] = restored.succession.as_ref().map(|it| it.incarnation.0).into();
-        return Ok(out::line(told)?);
+        out::line(told)?;
+    } else {
+        out::print(done(data_dir, &restored))?;
     }
-    Ok(out::print(done(data_dir, &restored))?)
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the folder is taken, there are other things to do with an archive.
+fn no_room(error: ArchiveError) -> anyhow::Error {
+    match error {
+        ArchiveError::NotEmpty(_) | ArchiveError::Busy(_) | ArchiveError::IsThere(_) => {
+            CommandError::NoRoom(error).into()
+        }
+        error => error.into(),
+    }
 }
 
 /// Makes a server of the archive, looks at it, and removes it.
-fn rehearse(options: &cli::Restore, opener: ArchiveOpener) -> anyhow::Result<()> {
+fn rehearse(options: &cli::Restore, opener: ArchiveOpener) -> anyhow::Result<ExitCode> {
     let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
     let look = |data_dir: &Path| would_start(data_dir).map_err(|why| format!("{why:#}"));
@@ -60,8 +76,12 @@ fn rehearse(options: &cli::Restore, opener: ArchiveOpener) -> anyhow::Result<()>
     let Rehearsal { restored, holds } =
         unless_ended(&parent, move |scratch| fleet::rehearse(&archive, &opener, scratch, driver, look))?;
     let about = &restored.about;
+    let fault = (holds.sealed > 0).then(|| anyhow::Error::new(CommandError::SealedSecrets(holds.sealed)));
     if options.json {
         let mut told = facts(about, restored.rows);
+        if let Some(fault) = &fault {
+            told["error"] = command_error::object(fault);
+        }
         told["enrolled"] = holds.enrolled.into();
         told["jobs"] = holds.jobs.into();
         told["newest_job_at"] = holds.newest_job_at.map(web::rfc3339).into();
@@ -74,8 +94,9 @@ fn rehearse(options: &cli::Restore, opener: ArchiveOpener) -> anyhow::Result<()>
         let stood_still = restored.succession.as_ref().map(|it| warning(it.incarnation)).unwrap_or_default();
         out::print(rehearsed(&options.archive, about, restored.rows, &holds) + &stood_still)?;
     }
-    anyhow::ensure!(holds.sealed == 0, "{} secrets of hosts do not open with its master key", holds.sealed);
-    Ok(())
+    // It was told with the rest: one object is printed.
+    fault.iter().for_each(command_error::complain);
+    Ok(if fault.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Works in a folder of its own below `parent`, until somebody ends this process: then the folder goes, with the master key that is
@@ -99,7 +120,7 @@ fn unless_ended<T: Send + 'static>(
         }
         // Whoever works finds nothing there any more.
         scratch.remove()?;
-        anyhow::bail!("it was ended by a signal; the folder of the rehearsal was removed")
+        Err(CommandError::Ended.into())
     });
     runtime.shutdown_background();
     done

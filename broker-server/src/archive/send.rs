@@ -1,6 +1,6 @@
 //! An archive for whoever asks at the control socket.
 
-use crate::framing::put;
+use crate::{command_error::Refusal, framing::put};
 use fleet::{ArchiveKey, Archives, Archiving, record::Secret};
 use schema::Timestamp;
 use std::{
@@ -26,17 +26,17 @@ impl Sending {
         archives: &Arc<Archives>,
         recipients: Vec<String>,
         passphrase: Option<Secret>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Refusal> {
         let key = match passphrase {
             Some(passphrase) => match web::passphrase_objection(passphrase.expose()) {
-                Some(why) => return Err(why),
+                Some(why) => return Err(Refusal::new("passphrase", why)),
                 None => ArchiveKey::Passphrase(passphrase),
             },
             None => ArchiveKey::Recipients(recipients),
         };
         let archives = Arc::clone(archives);
         let begun = tokio::task::spawn_blocking(move || archives.begin());
-        let archiving = begun.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let archiving = begun.await.map_err(Refusal::fault)??;
         Ok(Self { archiving, key })
     }
 

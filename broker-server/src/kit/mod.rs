@@ -9,13 +9,14 @@ pub(crate) use send::{begin, send};
 
 use crate::{
     cli,
+    command_error::CommandError,
     control::{self, Answer, Ask},
     data, framing, new_file, out,
     passphrase::{self, Wanted},
 };
 use anyhow::Context;
 use fleet::{By, Draft, KitChoice, Pieces, record::Secret};
-use std::io::Write;
+use std::{fs, io::Write};
 use tokio::{io::BufReader, net::UnixStream};
 use web::KitFile;
 
@@ -38,6 +39,10 @@ pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
         None => alone(&options, choice, passphrase, &draft).await?,
     };
     draft.publish().with_context(|| path.display().to_string())?;
+    if options.json {
+        let (path, bytes) = (path.display().to_string(), fs::metadata(&path).map(|facts| facts.len()).ok());
+        return Ok(out::line(serde_json::json!({ "path": path, "bytes": bytes, "hosts": hosts }))?);
+    }
     let what = if hosts == 1 { "host" } else { "hosts" };
     out::line(format_args!("{}: a kit of {hosts} {what}", path.display()))?;
     Ok(())
@@ -61,8 +66,8 @@ async fn ask(
                 .context("the kit is not whole")?;
             Ok(hosts)
         }
-        Answer::Refused(why) => anyhow::bail!(why),
-        _ => anyhow::bail!("the server that runs is of another version"),
+        Answer::Refused(why) => Err(why.into()),
+        _ => Err(CommandError::OtherVersion.into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Making a kit for whoever asks at the control socket.
 
-use crate::framing::put;
+use crate::{command_error::Refusal, framing::put};
 use fleet::{By, Fleet, KitChoice, record::Secret};
 use std::io;
 use tokio::io::AsyncWrite;
@@ -12,14 +12,14 @@ pub(crate) async fn begin(
     choice: KitChoice,
     passphrase: Secret,
     by: By,
-) -> Result<(usize, KitFile), String> {
+) -> Result<(usize, KitFile), Refusal> {
     if let Some(why) = web::passphrase_objection(passphrase.expose()) {
-        return Err(why);
+        return Err(Refusal::new("passphrase", why));
     }
-    let kit = fleet.make_kit(choice, by).await.map_err(|refused| refused.to_string())?;
+    let kit = fleet.make_kit(choice, by).await?;
     let (hosts, fleet) = (kit.hosts.len(), fleet.clone());
     let begun = tokio::task::spawn_blocking(move || KitFile::begin(fleet, kit, &passphrase));
-    let file = begun.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let file = begun.await.map_err(Refusal::fault)?.map_err(Refusal::fault)?;
     Ok((hosts, file))
 }
 

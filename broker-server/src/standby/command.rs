@@ -3,6 +3,7 @@
 use super::{folder::StandbyFolder, serve};
 use crate::{
     cli,
+    command_error::CommandError,
     control::{self, Answer, Ask, StandbyTold},
     data, out,
 };
@@ -18,7 +19,9 @@ pub async fn run(command: cli::Standby) -> anyhow::Result<()> {
         cli::Standby::Add { server, name, recipient, json } => {
             let ask = Ask::AddStandby { name: name.clone(), recipient };
             let added = answer(&server.data_dir, server.master_key_file, ask).await?;
-            let Answer::StandbyAdded { token, url } = added else { anyhow::bail!(control::OTHER_VERSION) };
+            let Answer::StandbyAdded { token, url } = added else {
+                return Err(CommandError::OtherVersion.into());
+            };
             let url = url.filter(|url| fleet::leads_others(url));
             if json {
                 return Ok(out::line(serde_json::json!({ "name": name, "token": token, "url": url }))?);
@@ -32,7 +35,7 @@ pub async fn run(command: cli::Standby) -> anyhow::Result<()> {
             let Answer::Standbys(all) =
                 answer(&server.data_dir, server.master_key_file, Ask::Standbys).await?
             else {
-                anyhow::bail!(control::OTHER_VERSION)
+                return Err(CommandError::OtherVersion.into());
             };
             if json {
                 return Ok(out::line(serde_json::json!({ "standbys": all }))?);
@@ -99,7 +102,7 @@ async fn answer(data_dir: &Path, key_file: Option<PathBuf>, ask: Ask) -> anyhow:
         }
     };
     match answer {
-        Answer::Refused(why) => anyhow::bail!(why),
+        Answer::Refused(why) => Err(why.into()),
         answer => Ok(answer),
     }
 }

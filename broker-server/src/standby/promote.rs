@@ -12,8 +12,10 @@ use super::{
 use crate::{
     archive::where_to_start,
     cli, clock,
+    command_error::CommandError,
     control::{self, Answer, Ask},
     out,
+    standby_fault::StandbyFault,
 };
 use anyhow::Context;
 use axum::body::Body;
@@ -83,10 +85,7 @@ pub async fn run(options: cli::Promote) -> anyhow::Result<ExitCode> {
     let folder = StandbyFolder::of(data_dir);
     let following = if folder.is_there() { folder.following()? } else { None };
     let Some(following) = following else {
-        anyhow::bail!(
-            "{} is no folder of a standby that has followed a server: serve --follow makes one",
-            data_dir.display()
-        );
+        return Err(StandbyFault::NoStandby(data_dir.clone()).into());
     };
     let told = told(&options, &folder, following).await?;
     if options.json {
@@ -134,7 +133,7 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         }
     }
     if folder.archives().list()?.is_empty() {
-        anyhow::bail!("this standby has no archive yet: there is nothing to make a server of");
+        return Err(StandbyFault::NoArchive.into());
     }
     let _lock = take_over(data_dir, folder, END_WITHIN).await?;
     // Another promote may have had it until now.
@@ -177,14 +176,7 @@ fn is_promoted(data_dir: &Path) -> anyhow::Result<bool> {
 fn server_of(folder: &StandbyFolder) -> anyhow::Result<Option<[u8; 32]>> {
     let Some(text) = folder.server()? else { return Ok(None) };
     let digest = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-    let none = || {
-        format!(
-            "{} does not say which server this standby has followed: it is damaged. Restore one of its archives instead \
-             (holdfast-server restore), which says what that is of",
-            folder.server_path().display()
-        )
-    };
-    digest.map(Some).with_context(none)
+    digest.map(Some).ok_or_else(|| StandbyFault::NoServer(folder.server_path()).into())
 }
 
 /// What is where the server that is followed was, and how that shows.
@@ -260,8 +252,8 @@ async fn take_over(data_dir: &Path, folder: &StandbyFolder, within: Duration) ->
     }
     match tokio::time::timeout(within, control::ask(data_dir, &Ask::HandOver)).await {
         Ok(Ok(Some(Answer::HandedOver) | None)) => {}
-        Ok(Ok(Some(Answer::Refused(why)))) => anyhow::bail!(why),
-        Ok(Ok(Some(_))) => anyhow::bail!(control::OTHER_VERSION),
+        Ok(Ok(Some(Answer::Refused(why)))) => return Err(why.into()),
+        Ok(Ok(Some(_))) => return Err(CommandError::OtherVersion.into()),
         // It ended while it was asked.
         Ok(Err(error)) => tracing::debug!(%error, "the standby did not answer"),
         Err(_) => tracing::debug!("the standby hangs"),
@@ -274,12 +266,9 @@ async fn take_over(data_dir: &Path, folder: &StandbyFolder, within: Duration) ->
             }
         }
     };
-    tokio::time::timeout(within, waiting).await.unwrap_or_else(|_| {
-        Err(anyhow::anyhow!(
-            "the standby over {}, or another promote, does not end: stop it, and run this again",
-            data_dir.display()
-        ))
-    })
+    tokio::time::timeout(within, waiting)
+        .await
+        .unwrap_or_else(|_| Err(StandbyFault::DoesNotEnd(data_dir.to_owned()).into()))
 }
 
 /// A server that was made of an archive.
@@ -327,10 +316,12 @@ fn newest_good(
             Err(why) => return Err(why).with_context(|| kept.name.clone()),
         }
     }
-    anyhow::ensure!(!skipped.is_empty(), "the archives of this standby are gone");
+    if skipped.is_empty() {
+        return Err(StandbyFault::ArchivesGone.into());
+    }
     let all: Vec<String> =
         skipped.iter().map(|Skipped { archive, why }| format!("{archive}: {why}")).collect();
-    anyhow::bail!("no archive here can be used: {}", all.join("; "))
+    Err(StandbyFault::NoneUsable(all.join("; ")).into())
 }
 
 fn in_words(told: &Told, data_dir: &Path) -> String {
@@ -397,8 +388,8 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
         ),
     }
     text.push_str(
-        "When the former server comes back it is told, and stands still. Look through the settings for paths and addresses of the \
-         other machine.\n",
+        "When the former server comes back it is told, and stands still; the page /restoration of this one says whether it was. Look \
+         through the settings for paths and addresses of the other machine.\n",
     );
     let _ = writeln!(
         text,

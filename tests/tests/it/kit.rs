@@ -103,12 +103,19 @@ fn a_kit_restores_every_file_with_age_and_restic_alone() {
     let first = scene.scratch.path().join("first.age");
     let weak = kit(&scene, &first, &[], "tooshort\n");
     assert!(!weak.status.success() && weak.output.contains("Too short: 8 characters"), "{}", weak.output);
+    // What the server that runs refuses comes with its code.
+    let mut keep = Command::new(tools::program("holdfast-server"));
+    keep.args(["backup", "--json", "--data-dir"]).arg(&scene.server.data_dir);
+    let keep = run_reading("holdfast-server backup", keep, "", SOON);
+    assert!(!keep.status.success() && keep.output.contains("\"code\":\"archive_no_key\""), "{}", keep.output);
     let nobody = kit(&scene, &first, &["--host", "nobody"], PASSPHRASE);
     assert!(!nobody.status.success() && nobody.output.contains("nobody"), "{}", nobody.output);
     assert!(!first.exists());
     assert_eq!(gaps(&scene), (json!(1), json!(0)));
-    let made = kit(&scene, &first, &["--host", HOST], PASSPHRASE).expect_success("a kit");
-    assert!(made.contains("1 host"), "{made}");
+    let made = kit(&scene, &first, &["--host", HOST, "--json"], PASSPHRASE).expect_success("a kit");
+    let told: Value = serde_json::from_str(&made).expect("an object");
+    let bytes = fs::metadata(&first).expect("a kit").len();
+    assert_eq!(told, json!({ "path": first.display().to_string(), "bytes": bytes, "hosts": 1 }));
     assert_eq!(fs::metadata(&first).expect("a kit").permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&first).expect("a kit");
     let again = kit(&scene, &first, &[], PASSPHRASE);

@@ -159,8 +159,17 @@ fn another_authority_is_refused_until_a_person_accepts_it() {
     fs::remove_dir_all(data.join("tls")).expect("the authority");
     let said = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
     assert!(said.contains("enrol every host again"), "{said}");
+    let told = holdfast(&["admin", "accept-authority", "--json"], &data).expect_success("once more");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("an object");
+    assert_eq!(told, serde_json::json!({ "state": "accepted_before" }));
     let said = holdfast(&["check"], &data).expect_success("a check");
     assert!(said.contains("locks out all hosts that are enrolled (1)"), "{said}");
+    let told = holdfast(&["check", "--json"], &data).expect_success("a check");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("an object");
+    assert_eq!(
+        (&told["state"], &told["locked_out"], &told["running"]),
+        (&"ok".into(), &1.into(), &false.into())
+    );
     assert!(!data.join("tls").exists(), "check makes nothing");
     server.start_again();
     assert!(data.join("tls/ca.pem").exists() && !data.join("accept-authority").exists());

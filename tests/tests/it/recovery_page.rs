@@ -4,6 +4,7 @@
 use serde_json::json;
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -37,6 +38,8 @@ fn blocks(page: &str) -> Vec<String> {
     blocks
 }
 
+/// The block by which the API is asked from then on.
+const TOKEN: &str = "(umask 077; printf 'Authorization: Bearer";
 /// The blocks that there are, by their first words, in their order.
 const BLOCKS: [&str; 16] = [
     "curl -X PUT",
@@ -70,7 +73,6 @@ struct World {
     blocks: std::vec::IntoIter<String>,
     /// What stands for a word of the page.
     words: Vec<(&'static str, String)>,
-    token: String,
 }
 
 impl World {
@@ -102,7 +104,7 @@ impl World {
         let programs = tools::program("holdfast-server").parent().expect("a folder").display().to_string();
         let age = Tool::Age.path().parent().expect("a folder").display().to_string();
         let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{programs}:{age}:{path}")).env("TOKEN", &self.token);
+        command.env("PATH", format!("{programs}:{age}:{path}"));
         let server = &self.scene.server;
         command
             .env("HOLDFAST_HTTP", server.http.to_string())
@@ -148,7 +150,7 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recovery.md");
     let page = fs::read_to_string(page).expect("the page");
     let all = blocks(&page);
-    let expected: Vec<&str> = BLOCKS.into_iter().chain(STANDBY).collect();
+    let expected: Vec<&str> = [TOKEN].into_iter().chain(BLOCKS).chain(STANDBY).collect();
     let begun: Vec<&str> = all.iter().map(|block| block.lines().next().unwrap_or_default()).collect();
     assert_eq!(all.len(), expected.len(), "each block is tried here: {begun:?}");
 
@@ -156,14 +158,19 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     let _ = scene.back_up();
     let ada = json!({ "name": "ada", "role": "admin", "password": "correct horse battery staple" });
     let _ = scene.server.api.post("/api/operators", Some(&ada)).expect(201);
-    let token = scene.server.token("recovery", "admin");
     let (data, base) = (scene.server.data_dir.clone(), scene.server.base());
     let scratch = scene.scratch.path().to_owned();
-    let mut world = World { scene, blocks: all.into_iter(), words: Vec::new(), token };
+    let mut world = World { scene, blocks: all.into_iter(), words: Vec::new() };
     world.set("http://127.0.0.1:8080", base);
-    world.set("\"…\"", format!("{PASSPHRASE:?}"));
     world.set("DIR", data.display());
     world.set("/mnt/stick", world.scene.scratch.folder("stick").display());
+
+    // Secrets are in files that nobody else reads.
+    let _ = world.run(TOKEN, "").expect_success("a token in a file");
+    let mode = fs::metadata(scratch.join("token.header")).expect("a token").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fs::write(scratch.join("key.json"), json!({ "passphrase": PASSPHRASE }).to_string())
+        .expect("a passphrase");
 
     // Once.
     let said = world.run(BLOCKS[0], "").expect_success("the passphrase is set");
@@ -321,4 +328,25 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     let mut server = world.serving(&text, &standby);
     assert!(server.terminate().success());
     assert!(world.blocks.next().is_none());
+}
+
+/// Whoever is on a machine can read what its processes were started with.
+#[test]
+fn no_command_of_a_page_has_a_secret_in_its_arguments() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_dir(root.join("docs")).expect("pages").flatten().map(|entry| entry.path());
+    let mut seen = 0;
+    for path in
+        docs.filter(|path| path.extension().is_some_and(|it| it == "md")).chain([root.join("README.md")])
+    {
+        let page = fs::read_to_string(&path).expect("a page").replace("\\\n", " ");
+        for line in page.lines().filter(|line| line.starts_with("curl ")) {
+            let secrets =
+                ["Authorization", "Bearer", "TOKEN", "hft_", "passphrase", "password", " -u ", " --user "];
+            let found = secrets.iter().find(|word| line.contains(**word));
+            assert!(found.is_none(), "{}: {found:?} in {line}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} commands");
 }

@@ -161,6 +161,7 @@ fn a_server_whose_disk_burned_is_back_from_its_archive_and_so_are_its_agents_by_
     assert!(said.contains("incarnation 1") && said.contains("holdfast-server serve --config"), "{said}");
     let full = holdfast(&restore, "");
     assert!(full.status.code() == Some(1) && full.output.contains("is not empty"), "{}", full.output);
+    assert!(["--check", "--rehearse"].iter().all(|word| full.output.contains(word)), "{}", full.output);
     scene.server.start_again();
     scene.api().wait_online(&host, true, LONG);
     let after = told(scene.api(), &host);
@@ -231,15 +232,17 @@ fn a_machine_that_only_the_lost_server_has_enrolled_is_taken_in_by_one_press() {
     let _ = holdfast(&restore, &format!("{PASSPHRASE}\n")).expect_success("a restore");
     server.start_again();
     assert_eq!(server.api.get(&format!("/api/hosts/{}", agent.host)).status, 404);
-    wait::until("it to knock", 2 * LONG, || {
+    let row = wait::until("it to knock", 2 * LONG, || {
         let rows = server.api.get("/api/refused-connections").expect(200);
         let is_it = |row: &Value| row["reason"] == "newcomer" && row["name"] == agent.host.as_str();
-        if rows["items"].as_array().is_some_and(|rows| rows.iter().any(is_it)) {
-            Ok(())
-        } else {
-            Err(rows.to_string())
+        match rows["items"].as_array().into_iter().flatten().find(|row| is_it(row)) {
+            Some(row) => Ok(row.clone()),
+            None => Err(rows.to_string()),
         }
     });
+    // This server has no such host: what its login says of it is told.
+    assert_eq!(row["host_name"], "box", "{row}");
+    assert!(row["enrolled_at"].is_string() && row["hostname"].is_string(), "{row}");
     let path = format!("/api/refused-connections/{}/take-in", agent.host);
     let _ = server.api.post(&path, None).expect(204);
     assert_eq!(server.api.post(&path, None).status, 404, "it does not knock any more");

@@ -19,7 +19,7 @@ use tests::{
     api::Api,
     ports,
     process::{Finished, Process, run},
-    scene::{GROUP, Scene},
+    scene::{GROUP, HOST, Scene},
     scratch::Scratch,
     server::Server,
     tools,
@@ -148,7 +148,7 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
         let is_there = plan.windows(text.len()).any(|bytes| bytes == text.as_bytes());
         if is_there { Ok(()) } else { Err("the old plan".to_owned()) }
     });
-    let token = scene.server.token("of-the-test", "read,run,write,admin,metrics");
+    let token = scene.server.token("of-the-test", "read,run,restore,write,admin,metrics");
     let mut standby = Standby::of(&scene.scratch.path().join("standby"), &scene.server.base());
     standby.options = vec![format!("--mqtt-public={second}")];
     standby.add_to(&scene.server, "attic");
@@ -209,6 +209,13 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
         "it follows nobody any more"
     );
     assert_eq!(scene.back_up()["state"], "succeeded");
+    let of_former = |words: &str| {
+        wait::until(words, LONG, || {
+            let page = scene.api().get("/restoration");
+            if page.status == 200 && page.text.contains(words) { Ok(()) } else { Err(page.text) }
+        });
+    };
+    of_former("The former server has not been told");
 
     // The old one comes back, and is told.
     let start_former = || {
@@ -236,6 +243,59 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     assert!(refused.text.contains(&standby.http.to_string()), "{}", refused.text);
     assert_eq!(former.get(&format!("/api/hosts/{host}")).expect(200)["online"], false);
     assert!(former.get("/metrics").text.contains("holdfast_superseded 1"));
+    // It claims of no host what it can't know, and offers nothing that it would refuse.
+    let row = former.get(&format!("/api/hosts/{host}")).expect(200);
+    assert_eq!(
+        (&row["protected"], &row["is_current"], &row["next_run_at"]),
+        (&json!(false), &json!(false), &Value::Null),
+        "{row}"
+    );
+    let report = former.get("/api/report").expect(200);
+    assert_eq!((&report["protected"], &report["is_current"]), (&json!(0), &json!(false)), "{report}");
+    assert_eq!(scene.api().get("/api/report").expect(200)["is_current"], true);
+    assert!(former.get("/metrics").text.contains(&format!("holdfast_host_protected{{host=\"{HOST}\"}} 0")));
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--head", &format!("{former_base}/login")]);
+    let head = run("curl", curl, SOON).expect_success("the head of an answer");
+    assert!(head.contains("holdfast-only-reads: superseded"), "{head}");
+    assert!(former.get("/incidents").text.contains("open when this server heard of its hosts last"));
+    assert!(former.get("/pending").text.contains("No backup waited"));
+    let page = former.get("/").text;
+    for words in [
+        "Another server has the place of this one, which stands still",
+        &format!("<a href=\"http://{}\">", standby.http),
+        "1 host, as this server knew them last",
+        "Whether they are protected now",
+        "Last known: ",
+    ] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    for words in ["Add host", "Acknowledge", "1 host protected", "id=\"attention\"><li"] {
+        assert!(!page.contains(words), "{words} in {page}");
+    }
+    let settings = former.get(&format!("/hosts/{host}/settings")).text;
+    assert!(settings.contains("Nothing can be changed on this server now"), "{settings}");
+    let of_host = ["", "/repo", "/snapshots", "/settings", "/jobs"].map(|tab| format!("/hosts/{host}{tab}"));
+    let others = ["/settings", "/archives", "/notices", "/integrations", "/kit", "/agent-access", "/pending"];
+    for path in of_host.into_iter().chain(others.map(str::to_owned)) {
+        let page = former.get(&path);
+        assert_eq!(page.status, 200, "{path}");
+        let main = page.text.split_once("<main").expect("what the page is of").1;
+        let buttons = main.split("<button").skip(1).filter_map(|rest| rest.split_once("</button>"));
+        for (button, _) in buttons.filter(|(button, _)| button.contains("type=\"submit\"")) {
+            // What is here can be read, and archives taken away.
+            assert!(button.contains(" disabled") || button.ends_with(">Download"), "{path}: {button}");
+        }
+    }
+    // Files of snapshots come from a host by a job.
+    let (snapshot, path) =
+        (first["summary"]["snapshot"].as_str().expect("a snapshot"), scene.sources.display());
+    let file = format!("/api/hosts/{host}/snapshots/{snapshot}/download?path={path}&format=zip");
+    let refused = former.get(&file);
+    assert_eq!((refused.status, refused.code()), (409, "superseded"), "{}", refused.text);
+    assert!(refused.text.contains(&standby.http.to_string()), "{}", refused.text);
+    of_former("The former server stands still");
+    assert!(scene.api().get("/").text.contains("The former server stands still"));
     // Also to who is not signed in, and to who looks at its folder, whether it runs or not.
     assert!(
         Api::new(&former_base, "").get("/login").text.contains("Another server has the place of this one")
