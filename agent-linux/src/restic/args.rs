@@ -480,6 +480,14 @@ pub fn draw(snapshot: &str, bounds: Bounds) -> Result<Step, ArgsError> {
     Ok(Step { draw: Some(bounds), ..walk(snapshot, &[])? })
 }
 
+/// The same with another cache folder.
+#[must_use]
+pub fn with_cache(step: &Step, cache: &Path) -> Step {
+    let mut step = step.clone();
+    step.args.insert(1, format!("--cache-dir={}", cache.display()));
+    step
+}
+
 /// The restore of these files, but for its target, see [`into_new`]; `restore` is the second step of a drill.
 #[must_use]
 pub fn of_files<'p>(restore: &Step, snapshot: &str, files: impl Iterator<Item = &'p str>) -> Step {

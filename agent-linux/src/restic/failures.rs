@@ -7,8 +7,9 @@ const MOST_TOLD_APART: usize = 10_000;
 /// How much of a reason is kept, in bytes.
 const MAX_REASON_BYTES: usize = 300;
 
-/// How restic's complaints begin that are about what belongs to a file beside its content.
-const BESIDE_CONTENT: [&str; 7] = ["lchown", "chown", "chmod", "UtimesNano", "utimes", "lsetxattr", "xattr"];
+/// How restic's complaints begin that are about what belongs to a file beside its content, or about what it could not delete.
+const BESIDE_CONTENT: [&str; 9] =
+    ["lchown", "chown", "chmod", "UtimesNano", "utimes", "lsetxattr", "xattr", "unlinkat", "remove"];
 
 /// What failed in one run of restic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -95,6 +95,14 @@ fn names_of(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
     names
 }
 
+/// Where something is mounted below a folder: the paths from there.
+pub(crate) fn mounts_below(folder: &Path, mountinfo: &[u8]) -> Vec<PathBuf> {
+    let folder = real(&cleaned(folder));
+    let mounts = mountinfo.split(|&byte| byte == b'\n').filter_map(Mount::of_line);
+    let below = |mount: Mount| mount.point.strip_prefix(&folder).ok().map(Path::to_owned);
+    mounts.filter_map(below).filter(|below| !below.as_os_str().is_empty()).collect()
+}
+
 /// What a path leads to.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
@@ -262,6 +270,21 @@ mod tests {
         ] {
             assert_eq!(repo.overlap(&at(path)), overlap, "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_mounted_below_a_folder_is_found_by_its_real_path() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().canonicalize().unwrap();
+        fs::create_dir(folder.join("data")).unwrap();
+        symlink("data", folder.join("link")).unwrap();
+        let at = |below: &str| format!("60 29 0:52 / {} rw - tmpfs tmpfs rw\n", folder.join(below).display());
+        let mounts = [at("data"), at("data/usb"), at("data/a/b"), at("database"), at("x")].concat();
+        for path in ["data", "link", "data/../link"] {
+            let found = mounts_below(&folder.join(path), mounts.as_bytes());
+            assert_eq!(found, [Path::new("usb"), Path::new("a/b")], "{path}");
+        }
+        assert!(mounts_below(&folder.join("data/usb"), mounts.as_bytes()).is_empty());
     }
 
     #[test]

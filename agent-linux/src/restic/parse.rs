@@ -60,6 +60,9 @@ const NODE_MEMBERS: &[&str] = &[
     "during",
     "code",
 ];
+/// How many of the paths that a restore deletes are named in the log.
+const MOST_NAMED_DELETED: u64 = 1_000;
+const NOT_NAMED: &str = "delete: more, which are not named here";
 const FOLDER_STAYS: &str = "a folder with something in it stands there";
 const MAX_CURRENT_BYTES: usize = 512;
 /// Longer than this is restic's way to say that it doesn't know.
@@ -505,10 +508,17 @@ impl<'m> Reader<'m> {
                             return;
                         }
                     },
-                    other => {
-                        restored.deleted += u64::from(other == "deleted");
+                    "deleted" => {
+                        restored.deleted += 1;
+                        let deleted = restored.deleted;
+                        if deleted <= MOST_NAMED_DELETED {
+                            said.push_back(Said::Log(LogStream::Out, self.show(&format!("delete: {path}"))));
+                        } else if deleted == MOST_NAMED_DELETED + 1 {
+                            said.push_back(Said::Log(LogStream::Out, NOT_NAMED.to_owned()));
+                        }
                         return;
                     }
+                    _ => return,
                 };
                 let count = if is_unchanged { &mut restored.unchanged } else { &mut restored.replaced };
                 *count += 1;

@@ -232,6 +232,49 @@ async fn a_missing_pack_and_a_lost_index_are_no_proof() {
     .await;
 }
 
+/// The agent's own cache has it all still: only the repository counts.
+#[tokio::test]
+async fn what_only_the_agents_cache_holds_is_no_proof() {
+    with_each_version(async |version, restic| {
+        let (mut rig, _) = saved(restic).await;
+        // A second snapshot, so that the first one is not the only one that could be listed.
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+        drill(&mut rig, PLAIN).await.succeeded();
+        assert!(fs::read_dir(rig.path("cache")).unwrap().count() > 0, "there is a cache");
+        assert!(!rig.path("home/proof-cache").exists());
+        let mut packs = Vec::new();
+        for folder in fs::read_dir(rig.path("repo/data")).unwrap() {
+            for pack in fs::read_dir(folder.unwrap().path()).unwrap() {
+                packs.push(pack.unwrap().path());
+            }
+        }
+        let snapshots = fs::read_dir(rig.path("repo/snapshots")).unwrap();
+        let snapshots: Vec<PathBuf> = snapshots.map(|file| file.unwrap().path()).collect();
+        let indexes = fs::read_dir(rig.path("repo/index")).unwrap();
+        let indexes: Vec<PathBuf> = indexes.map(|file| file.unwrap().path()).collect();
+        for (what, files) in [("packs", &packs), ("snapshots", &snapshots), ("index", &indexes)] {
+            // This one tries for a quarter of an hour what it can't read.
+            if version == Version::V014 && what != "packs" {
+                continue;
+            }
+            let before: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+            for (file, bytes) in files.iter().zip(&before) {
+                fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+                fs::write(file, bytes.iter().map(|byte| byte ^ 0x20).collect::<Vec<u8>>()).unwrap();
+            }
+            let ran = drill(&mut rig, PLAIN).await;
+            assert_eq!(ran.end.class, Some(Class::ProofFailed), "{what} {ran:#?}");
+            assert!(!rig.path("home/proof-cache").exists() && !has_scratch(&rig), "{what}");
+            for (file, bytes) in files.iter().zip(&before) {
+                fs::write(file, bytes).unwrap();
+            }
+        }
+        drill(&mut rig, PLAIN).await.succeeded();
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_bound_on_time_ends_it_and_is_told() {
     let Some(restic) = Version::V018.program() else { return };

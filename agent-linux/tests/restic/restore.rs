@@ -943,6 +943,64 @@ fn by_hand(rig: &Rig, restic: &Path) -> std::process::Command {
 }
 
 #[tokio::test]
+async fn a_repository_in_what_was_saved_is_not_deleted_as_what_the_snapshot_lacks() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let mut rig = Rig::new(restic);
+        let source = rig.path("home-of-all");
+        let repository = source.join("below/repo");
+        fs::create_dir_all(source.join("below")).unwrap();
+        fs::write(source.join("file"), "saved").unwrap();
+        rig.credentials.url = repository.to_str().unwrap().to_owned();
+        rig.run(JobSpec::Init).await.succeeded();
+        let saved = match rig.backup(&[source.to_str().unwrap()]).await.end.summary {
+            JobSummary::Backup(saved) => saved.snapshot,
+            other => panic!("{other:?}"),
+        };
+        fs::write(source.join("later"), "not saved").unwrap();
+        let by_link = rig.path("by-link");
+        symlink(&repository, &by_link).unwrap();
+        let pick = source.to_str().unwrap().as_bytes();
+        for url in [&repository, &by_link] {
+            rig.credentials.url = url.to_str().unwrap().to_owned();
+            for dry_run in [true, false] {
+                let spec = RestoreSpec {
+                    snapshot: &saved,
+                    delete: true,
+                    dry_run,
+                    overwrite: Overwrite::Always,
+                    ..PLAIN
+                };
+                let to = RestoreTo::Original { without: Vec::new() };
+                let ran = restore_as(&mut rig, to, &[pick], spec).await.failed(Class::Policy);
+                assert!(ran.end.message.contains("is the repository"), "{}", ran.end.message);
+            }
+        }
+        assert!(repository.join("config").exists() && source.join("later").exists());
+
+        // Elsewhere it is deleted, and named.
+        let to = named_folder(&rig, "there");
+        restore_as(&mut rig, to, &[pick], RestoreSpec { snapshot: &saved, ..PLAIN }).await.succeeded();
+        let extra = base(&rig, "there").join(source.strip_prefix("/").unwrap()).join("extra");
+        fs::write(&extra, "other").unwrap();
+        let spec = RestoreSpec { snapshot: &saved, delete: true, overwrite: Overwrite::Always, ..PLAIN };
+        for dry_run in [true, false] {
+            let to = named_folder(&rig, "there");
+            let ran = restore_as(&mut rig, to, &[pick], RestoreSpec { dry_run, ..spec }).await.succeeded();
+            assert_eq!(done(&ran).deleted, 1);
+            assert!(
+                ran.log.iter().any(|line| line.contains("delete: ") && line.ends_with("/extra")),
+                "{ran:#?}"
+            );
+            assert_eq!(extra.exists(), dry_run);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_a_command_has_printed_is_not_written_into_the_root_folder() {
     with_each_version(async |version, restic| {
         if version == Version::V014 {

@@ -8,7 +8,7 @@ use super::{
         failures::{Failures, is_of_content},
         instant,
         outcome::{Stop, Verdict},
-        scratch::clear_aside,
+        scratch::{PROOF_CACHE, clear_aside},
         step::Step,
         summary::{DrillDone, JobSummary},
         symptoms::Symptom,
@@ -39,6 +39,7 @@ use std::{
 use tokio::time::Instant;
 
 /// So much of a file is read at a time, in bytes.
+const UNREAD_SNAPSHOTS: &str = "A snapshot in the repository can't be read, and whose it is can't be told: the newest one of this group may be it. Let nothing be forgotten or pruned, and run a check that reads all data.";
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What is known of a file that was drawn.
@@ -71,10 +72,14 @@ impl Job<'_> {
     pub(super) async fn drill(&mut self, steps: &[Step], spec: &DrillSpec<'_>) -> Verdict {
         let [list, restore] = steps else { return refused_args(&ArgsError::NoTarget) };
         let scratch = self.places.drill.clone();
+        let cache = self.places.home.join(PROOF_CACHE);
         self.clear(&scratch).await;
-        let verdict = self.drill_in(&scratch, list, restore, spec).await;
+        self.clear(&cache).await;
+        let [list, restore] = [list, restore].map(|step| args::with_cache(step, &cache));
+        let verdict = self.drill_in(&scratch, &list, &restore, spec).await;
         self.restore_folder = None;
         self.clear(&scratch).await;
+        self.clear(&cache).await;
         match verdict.class {
             // What the repository lacks can't be restored, whatever step met it.
             Some(Class::Damaged) => Verdict { class: Some(Class::ProofFailed), ..verdict },
@@ -100,6 +105,11 @@ impl Job<'_> {
         if !listed.is_ok() {
             return listed.verdict;
         }
+        let symptoms = listed.found.symptoms;
+        if symptoms.has(Symptom::Ignored) {
+            let class = if symptoms.has(Symptom::Damaged) { Class::Damaged } else { Class::Other };
+            return Verdict::failed(class, UNREAD_SNAPSHOTS);
+        }
         let Some((newest, _)) = listed.found.newest else {
             let message = format!(
                 "The repository holds no snapshot of {}: there is nothing to prove yet. Back it up first.",
@@ -114,7 +124,7 @@ impl Job<'_> {
         };
         let bounds = Bounds::new(spec.seed, spec.max_files, spec.max_bytes.min(room));
         let walk = match args::draw(&newest.id, bounds) {
-            Ok(walk) => walk,
+            Ok(walk) => args::with_cache(&walk, &self.places.home.join(PROOF_CACHE)),
             Err(error) => return refused_args(&error),
         };
         let walked = self.main_step(&walk).await;

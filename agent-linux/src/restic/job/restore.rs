@@ -6,7 +6,8 @@ use super::{
         failures::is_of_content,
         findings::{Findings, RestoreSaid},
         landed::Landed,
-        made,
+        location::Location,
+        made, not_deleted,
         order::{RestoreTo, Walked},
         outcome::Verdict,
         step::Step,
@@ -295,7 +296,16 @@ impl Job<'_> {
         let (deletes, says_failures) = (plan.spec.delete, !plan.spec.dry_run);
         // What is left alone is not opened.
         let opens = plan.spec.overwrite != Overwrite::Never;
-        let look = tokio::task::spawn_blocking(move || match in_the_way(&picked.ways, &place, &home) {
+        let url = self.credentials.map_or("", |credentials| &credentials.url);
+        let repository = match Location::parse(url) {
+            Ok(Location::Local(path)) => Some(PathBuf::from(path)),
+            _ => None,
+        };
+        let keeps = move |picked: &Picked, picks: &[Vec<u8>], place: &Path| {
+            let may = || not_deleted::reason(place, picks, &picked.ways, repository.as_deref());
+            in_the_way(&picked.ways, place, &home).or_else(|| deletes.then(may).flatten())
+        };
+        let look = tokio::task::spawn_blocking(move || match keeps(&picked, &picks, &place) {
             None if opens => {
                 Over { picked: &picked, picks: &picks, deletes, says_failures, target: &place }.look()
             }
