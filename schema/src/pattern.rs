@@ -43,9 +43,20 @@ pub fn spells_bytes(pattern: &str) -> bool {
 /// The pattern of a search by name, in restic's form: a byte that is no UTF-8 may be written as `\xfc`, everything else is
 /// as it stands, and a plain word is looked for anywhere in a name.
 pub fn of_search(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let is_word = !text.is_empty() && !unspelt(text).any(|byte| b"*?[\\/".contains(&byte));
-    let star = is_word.then_some(b'*');
+    let star = is_word(text).then_some(b'*');
     star.into_iter().chain(unspelt(text)).chain(star)
+}
+
+/// Whether there is no sign in it that is more than itself.
+fn is_word(text: &[u8]) -> bool {
+    let mut bytes = unspelt(text);
+    let mut is_word = !text.is_empty();
+    while let Some(byte) = bytes.next() {
+        // What is quoted is itself, but for what parts a path.
+        let byte = if byte == b'\\' { bytes.next().filter(|byte| *byte == b'/') } else { Some(byte) };
+        is_word &= byte.is_none_or(|byte| !b"*?[/".contains(&byte));
+    }
+    is_word
 }
 
 /// The text with the bytes that it spells.
@@ -114,7 +125,25 @@ fn member(rest: &mut Peekable<Chars<'_>>) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::{can_match, is_readable, spells_bytes};
+    use super::{can_match, is_readable, of_search, spells_bytes};
+
+    #[test]
+    fn a_word_is_looked_for_anywhere_also_with_quoted_signs_in_it() {
+        for (text, pattern) in [
+            ("report", "*report*"),
+            (r"star\*glob", r"*star\*glob*"),
+            (r"a\?b\[c\]\\", r"*a\?b\[c\]\\*"),
+            (r"star\*glob?", r"star\*glob?"),
+            ("*.txt", "*.txt"),
+            ("[ab]", "[ab]"),
+            ("/etc/hosts", "/etc/hosts"),
+            (r"etc\/hosts", r"etc\/hosts"),
+            ("", ""),
+        ] {
+            assert!(of_search(text.as_bytes()).eq(pattern.bytes()), "{text}");
+        }
+        assert!(of_search(br"n\xfcn").eq([b'*', b'n', 0xfc, b'n', b'*']));
+    }
 
     #[test]
     fn a_range_that_is_the_wrong_way_round_matches_nothing() {

@@ -19,10 +19,11 @@ const fn yes() -> bool {
 pub(crate) struct RestoreBody {
     /// restic's id of the snapshot, 8 to 64 digits.
     pub(crate) snapshot: String,
-    /// Absolute paths inside the snapshot, each a file, or a folder with all that is in it; empty or absent: all. A byte
+    /// Absolute paths inside the snapshot, each a file, or a folder with all that is in it; absent: all. Not empty. A byte
     /// that is no UTF-8 is written as `\xfc`.
     #[serde(default)]
-    pub(crate) paths: Vec<String>,
+    #[schema(value_type = Vec<String>, required = false)]
+    pub(crate) paths: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) target: TargetBody,
     /// What becomes of a file that is there already; absent: never, it stays.
@@ -70,6 +71,12 @@ impl Default for TargetBody {
 impl RestoreBody {
     /// The plan of what this host does with a snapshot of `source`, if it makes sense and was confirmed where it has to be.
     pub(crate) fn plan(self, host: &Host, source: HostId) -> Result<RestorePlan, Problem> {
+        if self.paths.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Problem::invalid(
+                "paths",
+                "An empty list names nothing: leave it out to restore all.",
+            ));
+        }
         let path = self.target.path.unwrap_or_default();
         let target = match self.target.kind.as_str() {
             "new_folder" => RestoreTarget::NewFolder { within: path },
@@ -103,7 +110,7 @@ impl RestoreBody {
         let plan = RestorePlan {
             source,
             snapshot: self.snapshot,
-            paths: self.paths,
+            paths: self.paths.unwrap_or_default(),
             target,
             overwrite,
             delete: self.delete,
