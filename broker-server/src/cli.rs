@@ -115,7 +115,7 @@ pub struct Check {
 /// Where the settings come from.
 #[derive(Debug, Args)]
 pub struct Settings {
-    /// Settings file (TOML); its keys are the long options, with _ for -
+    /// Settings file (TOML); its keys are the long options, with _ for -, and lists for what may be given several times
     #[arg(long, value_name = "FILE", env = "HOLDFAST_CONFIG")]
     pub config: Option<PathBuf>,
     /// The settings of the command line
@@ -275,7 +275,7 @@ pub struct Restore {
     pub rehearse: bool,
     /// Where the folder of a rehearsal is made; the server's secrets are in it meanwhile, for you alone [default: the system's
     /// folder for temporary files]
-    #[arg(long, value_name = "DIR", requires = "rehearse")]
+    #[arg(long, value_name = "DIR", requires = "rehearse", conflicts_with = "check")]
     pub scratch: Option<PathBuf>,
     /// Read the passphrase from the first line of this file [default: asked for on the terminal, or read from standard
     /// input]

@@ -145,9 +145,11 @@ pub struct Layer {
     pub public_url: Option<String>,
     /// Reverse proxy whose X-Forwarded-For is believed: address or network; may be given more than once
     #[arg(long = "trusted-proxy", value_name = "ADDR[/BITS]")]
+    #[serde(alias = "trusted_proxy")]
     pub trusted_proxies: Option<Vec<String>>,
     /// Further names or addresses for the server's certificate; may be given more than once
     #[arg(long = "tls-name", value_name = "NAME")]
+    #[serde(alias = "tls_name")]
     pub tls_names: Option<Vec<String>>,
     /// Certificate chain (PEM) of your own, instead of one of the server's authority
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -178,6 +180,7 @@ pub struct Layer {
     pub archives_kept: Option<usize>,
     /// Program by which notices can be told, which gets them on its standard input; may be given more than once
     #[arg(long = "notice-script", value_name = "NAME=FILE")]
+    #[serde(alias = "notice_script")]
     pub notice_scripts: Option<Vec<String>>,
     /// How logs look [default: text]
     #[arg(long, value_name = "FORMAT")]
@@ -423,13 +426,15 @@ impl Config {
         }
         let is_nowhere = |address: &String| {
             let host = address::split(address).map_or("", |(host, _)| host);
-            host.parse::<IpAddr>().is_ok_and(|host| host.is_unspecified())
+            host.contains('*') || host.parse::<IpAddr>().is_ok_and(|host| host.is_unspecified())
         };
         if let Some(address) = public.value.iter().find(|address| is_given && is_nowhere(address)) {
             let problem = "leads nowhere: agents dial it, so it is a name or an address of this machine";
             return invalid("mqtt-public", address, &public.source, problem);
         }
-        let is_again = |(at, address): (usize, &String)| public.value[..at].contains(address);
+        let is_again = |(at, address): (usize, &String)| {
+            public.value[..at].iter().any(|before| before.eq_ignore_ascii_case(address))
+        };
         if !(1..=MAX_PUBLIC).contains(&public.value.len()) || public.value.iter().enumerate().any(is_again) {
             let problem = "must be one to four different addresses";
             return invalid("mqtt-public", &public.value.join(","), &public.source, problem);

@@ -389,6 +389,11 @@ pub(crate) async fn open(data_dir: &Path) -> io::Result<Option<UnixStream>> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             Ok(None)
         }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let path = data_dir.display();
+            let why = format!("{path}: {error}: run this as the user whose folder that is, or as root");
+            Err(io::Error::new(error.kind(), why))
+        }
         Err(error) => Err(error),
     }
 }

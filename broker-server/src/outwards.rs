@@ -10,8 +10,8 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use std::{fs, io, sync::Arc, time::Duration};
-use tokio::net::TcpStream;
+use std::{fs, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 /// Where systems keep the authorities that they trust.
@@ -23,6 +23,8 @@ pub(crate) const SYSTEM_AUTHORITIES: [&str; 4] = [
 ];
 /// How long a connection may take to stand, TLS included.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How many addresses of a name are tried.
+const MOST_ADDRESSES_TRIED: usize = 8;
 
 /// Why it can't be said whom to trust.
 #[derive(Debug, thiserror::Error)]
@@ -113,9 +115,7 @@ impl Machine {
         request: Request<Body>,
         within: Duration,
     ) -> Result<Response<Incoming>, NoAnswer> {
-        let connecting = TcpStream::connect((self.host.as_str(), self.port));
-        let connected = tokio::time::timeout(CONNECT_WITHIN, connecting).await;
-        let stream = connected.map_err(|_| NoAnswer::TooLate)?.map_err(NoAnswer::Unreachable)?;
+        let stream = connect(&self.host, self.port).await?;
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else { return send(stream, request, within).await };
         let name = ServerName::try_from(self.host.clone());
@@ -130,6 +130,42 @@ impl Machine {
         })?;
         send(stream, request, within).await
     }
+}
+
+/// Connects to the first address of the machine that takes it.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, NoAnswer> {
+    let found = tokio::time::timeout(CONNECT_WITHIN, lookup_host((host, port))).await;
+    let found: Vec<SocketAddr> =
+        found.map_err(|_| NoAnswer::TooLate)?.map_err(NoAnswer::Unreachable)?.collect();
+    let mut faults = Vec::new();
+    for (number, address) in found.iter().enumerate() {
+        if number == MOST_ADDRESSES_TRIED {
+            let more = io::Error::other(format!("and {} more were not tried", found.len() - number));
+            faults.push((*address, more));
+            break;
+        }
+        match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(why)) => faults.push((*address, why)),
+            Err(_) => faults.push((*address, io::ErrorKind::TimedOut.into())),
+        }
+    }
+    Err(none_takes_it(faults))
+}
+
+/// What it comes to that none of the addresses takes a connection. It is refused where each of them refuses: another one may be
+/// where the server is.
+fn none_takes_it(mut faults: Vec<(SocketAddr, io::Error)>) -> NoAnswer {
+    if faults.iter().all(|(_, why)| why.kind() == io::ErrorKind::TimedOut) {
+        return NoAnswer::TooLate;
+    }
+    if faults.len() == 1 {
+        return NoAnswer::Unreachable(faults.remove(0).1);
+    }
+    let is_refused = faults.iter().all(|(_, why)| why.kind() == io::ErrorKind::ConnectionRefused);
+    let kind = if is_refused { io::ErrorKind::ConnectionRefused } else { io::ErrorKind::HostUnreachable };
+    let each: Vec<String> = faults.iter().map(|(address, why)| format!("{}: {why}", address.ip())).collect();
+    NoAnswer::Unreachable(io::Error::new(kind, each.join("; ")))
 }
 
 /// What comes over a connection that stands.
@@ -194,4 +230,32 @@ pub(crate) fn tls(authority: Option<&str>) -> Result<Arc<ClientConfig>, TrustErr
     let mut config = builder.with_root_certificates(store).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_refused_only_where_each_address_refuses() {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, TimedOut};
+        for (said, is_refused) in [
+            (&[ConnectionRefused][..], true),
+            (&[ConnectionRefused, ConnectionRefused], true),
+            (&[HostUnreachable, ConnectionRefused], false),
+            (&[ConnectionRefused, HostUnreachable], false),
+            (&[TimedOut, ConnectionRefused], false),
+            (&[ConnectionRefused, io::ErrorKind::Other], false),
+        ] {
+            let faults = said
+                .iter()
+                .zip(1..)
+                .map(|(kind, last)| (SocketAddr::from(([192, 0, 2, last], 443)), io::Error::from(*kind)));
+            let NoAnswer::Unreachable(why) = none_takes_it(faults.collect()) else { panic!("{said:?}") };
+            assert_eq!(why.kind() == ConnectionRefused, is_refused, "{said:?}");
+            assert!(said.len() == 1 || why.to_string().contains("192.0.2.2: "), "{why}");
+        }
+        let late = |last| (SocketAddr::from(([192, 0, 2, last], 443)), io::Error::from(TimedOut));
+        assert!(matches!(none_takes_it(vec![late(1), late(2)]), NoAnswer::TooLate));
+    }
 }

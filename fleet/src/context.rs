@@ -14,6 +14,7 @@ use crate::refused::Refused;
 use crate::roster::Roster;
 use crate::seal::MasterKey;
 use crate::settings::{Driver, Settings};
+use crate::standby::StandbyAsked;
 use crate::store::Reader;
 use crate::ticket::Knocking;
 use crate::traffic::Traffic;
@@ -65,7 +66,7 @@ pub(crate) struct Context {
     /// Whether the server whose place this one has knows it.
     telling: Mutex<Telling>,
     /// When each standby has asked last, and by what mark it says what it has.
-    standbys_asked: Mutex<BTreeMap<String, (Timestamp, String)>>,
+    standbys_asked: Mutex<BTreeMap<String, StandbyAsked>>,
 }
 
 impl Deref for Context {
@@ -209,7 +210,7 @@ impl Context {
     }
 
     /// When each standby has asked last, since the start.
-    pub(crate) fn standbys_asked(&self) -> MutexGuard<'_, BTreeMap<String, (Timestamp, String)>> {
+    pub(crate) fn standbys_asked(&self) -> MutexGuard<'_, BTreeMap<String, StandbyAsked>> {
         lock(&self.standbys_asked)
     }
 

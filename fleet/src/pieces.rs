@@ -32,6 +32,8 @@ pub const STANDBY_FOLDER: &str = "standby";
 const BEGUN_FILE: &str = "first-start";
 /// There while a server is restored from an archive: what lies beside it does not serve.
 pub(crate) const RESTORE_FILE: &str = "restore-begun";
+/// There while a server is made in the folder, and locked by whoever makes it.
+pub(crate) const RESTORE_LOCK: &str = "restore-lock";
 /// There from a person's word that another authority is right until the next start.
 const ACCEPT_FILE: &str = "accept-authority";
 
@@ -141,7 +143,10 @@ impl Pieces {
         }
         let mut paths = vec![self.data_file()];
         let (data_dir, is_standby) = (self.data_dir.clone(), self.data_dir.join(STANDBY_FOLDER).is_dir());
-        if length(&self.data_dir.join(RESTORE_FILE))?.is_some() {
+        let is_there = |name: &str| length(&self.data_dir.join(name)).map(|bytes| bytes.is_some());
+        // The lock comes first and goes last: beside a whole server it is what a killed run has left, elsewhere there is none yet.
+        let is_begun = is_there(RESTORE_LOCK)? && length(&paths[0])?.is_none();
+        if is_there(RESTORE_FILE)? || is_begun {
             return Err(match is_standby {
                 true => OpenError::HalfPromoted { data_dir },
                 false => OpenError::HalfRestored { data_dir },

@@ -656,10 +656,10 @@ pub enum OpenError {
         /// What is.
         found: PathBuf,
     },
-    /// A restore of this server into the folder did not end.
+    /// A restore or a salvage of a server into the folder did not end.
     #[error(
-        "{data_dir} holds what a restore has left that did not end: run holdfast-server restore into it again, which begins \
-         from the beginning"
+        "{data_dir} holds what a restore or a salvage has left that did not end: run it into this folder again (holdfast-server \
+         restore, or salvage), which begins from the beginning"
     )]
     HalfRestored {
         /// The data folder.

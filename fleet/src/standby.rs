@@ -18,6 +18,22 @@ pub const MOST_STANDBYS: usize = 8;
 /// A standby that has not asked for so long is told of.
 pub const STANDBY_LATE_AFTER_MS: u64 = 3 * 3_600_000;
 
+/// One that was sent an archive so many times, and asked for the next with what it had before, can't use them. Once may be a
+/// connection that broke.
+const SENT_IN_VAIN: u32 = 2;
+
+/// What a standby has said since this server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct StandbyAsked {
+    at: Timestamp,
+    /// The mark of what it has; empty = nothing.
+    mark: String,
+    /// Whether it was sent an archive since.
+    is_sent: bool,
+    /// How many it was sent before, and had the same afterwards.
+    in_vain: u32,
+}
+
 /// What can be seen of a standby.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standby {
@@ -31,13 +47,17 @@ pub struct Standby {
     pub asked_at: Option<Timestamp>,
     /// Whether, when it asked last, it had all that there is now.
     pub has_all: bool,
+    /// Whether it said that it has an archive, since this server runs.
+    pub has_one: bool,
+    /// It is sent archives again and again, and still has what it had before: it can't use them.
+    pub uses_none: bool,
     /// When an archive was sent to it last.
     pub fetched_at: Option<Timestamp>,
     /// How long that was, in bytes.
     pub bytes: u64,
     /// From which address it asked for that; empty = it has not.
     pub peer: String,
-    /// It has not asked for too long.
+    /// It has not asked for too long, or can use nothing of what it is sent.
     pub is_late: bool,
 }
 
@@ -106,14 +126,20 @@ impl Fleet {
 
     /// It has asked, and says what it has by the mark of that; see [`Fleet::mark`].
     pub fn standby_has_asked(&self, name: &str, mark: &str) {
-        let asked = (self.now(), mark.to_owned());
-        self.context().standbys_asked().insert(name.to_owned(), asked);
+        let (at, context) = (self.now(), self.context());
+        let mut asked = context.standbys_asked();
+        let before = asked.get(name).filter(|before| before.mark == mark);
+        let in_vain = before.map_or(0, |before| before.in_vain.saturating_add(before.is_sent.into()));
+        asked.insert(name.to_owned(), StandbyAsked { at, mark: mark.to_owned(), is_sent: false, in_vain });
     }
 
     /// An archive was sent to it. Where it goes is audited when that is somewhere else than before. None of that counts as a
     /// change: it would be asked for an archive again that holds nothing else, and again by one that comes from two places.
     pub async fn standby_has_fetched(&self, name: &str, bytes: u64, by: By) -> Result<(), Refused> {
         let name = name.to_owned();
+        if let Some(asked) = self.context().standbys_asked().get_mut(&name) {
+            asked.is_sent = true;
+        }
         self.write(by, move |op| {
             let mut rows = rows(op.tx)?;
             let Some(row) = rows.iter_mut().find(|row| row.name == name) else { return Ok(()) };
@@ -134,12 +160,16 @@ impl Fleet {
     fn seen(&self, row: StandbyRow) -> Standby {
         let context = self.context();
         let asked = context.standbys_asked().get(&row.name).cloned();
-        let has_all = asked.as_ref().is_some_and(|(_, mark)| *mark == self.mark());
-        let asked_at = asked.map(|(at, _)| at);
+        let has_all = asked.as_ref().is_some_and(|asked| asked.mark == self.mark());
+        let has_one = asked.as_ref().is_some_and(|asked| !asked.mark.is_empty());
+        let uses_none = !has_all && asked.as_ref().is_some_and(|asked| asked.in_vain >= SENT_IN_VAIN);
+        let asked_at = asked.map(|asked| asked.at);
         // What it did before this server was started is not known but for what was sent.
         let signs = [asked_at, row.fetched_at, Some(row.added_at), Some(context.started_at)];
         Standby {
-            is_late: is_late(context.now(), &signs),
+            is_late: uses_none || is_late(context.now(), &signs),
+            uses_none,
+            has_one,
             name: row.name,
             recipient: row.recipient,
             added_at: row.added_at,
@@ -222,5 +252,31 @@ mod tests {
             "standby_not_found"
         );
         assert!(fleet.standby_of_token(token.expose()).unwrap().is_none());
+    }
+
+    /// As one does whose recipient is another one, or whose disk is full.
+    #[tokio::test]
+    async fn a_standby_that_can_use_nothing_of_what_it_is_sent_is_late_and_has_nothing() {
+        let fleet = fleet(&Arc::new(AtomicU64::new(1_780_000_000_000)));
+        let by = By::system;
+        fleet.add_standby("attic".to_owned(), RECIPIENT.to_owned(), by()).await.unwrap();
+        let seen = || {
+            let seen = fleet.standbys().unwrap().remove(0);
+            (seen.has_one, seen.uses_none, seen.is_late)
+        };
+        for has in ["", "an older one"] {
+            for is_useless in [false, false, true, true] {
+                fleet.standby_has_asked("attic", has);
+                assert_eq!(seen(), (!has.is_empty(), is_useless, is_useless), "{has}");
+                fleet.standby_has_fetched("attic", 7, by()).await.unwrap();
+            }
+        }
+        // It had nothing to fetch meanwhile, and has something else now.
+        fleet.standby_has_asked("attic", "another one");
+        fleet.standby_has_asked("attic", "another one");
+        assert_eq!(seen(), (true, false, false));
+        let mark = fleet.mark();
+        fleet.standby_has_asked("attic", &mark);
+        assert!(fleet.standbys().unwrap()[0].has_all);
     }
 }

@@ -132,7 +132,7 @@ fn of_standbys(standbys: &[Standby], is_superseded: bool) -> Vec<Family<'static>
     let help = "When the standby was sent an archive last.";
     let fetched = each(&|standby| Some(standby.fetched_at?.0 as f64 / 1_000.0));
     families.push(("holdfast_standby_fetched_timestamp_seconds", "gauge", help, fetched));
-    let help = "Whether the standby has not asked for what is new for three hours.";
+    let help = "Whether the standby has not asked for what is new for three hours, or can use nothing of what it is sent.";
     let late = each(&|it| Some(f64::from(u8::from(it.is_late))));
     families.push(("holdfast_standby_late", "gauge", help, late));
     families

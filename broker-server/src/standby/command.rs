@@ -56,8 +56,8 @@ pub async fn run(command: cli::Standby) -> anyhow::Result<()> {
         cli::Standby::Recipient { data_dir, json } => {
             let is_server =
                 matches!(Pieces::from(data_dir.as_path()).look(), Ok(stand) if stand != Stand::New);
-            let there = Some(StandbyFolder::of(&data_dir)).filter(|it| it.is_there() && !is_server);
-            let folder = there.map_or_else(|| serve::begin(&data_dir), Ok)?;
+            let there = StandbyFolder::of(&data_dir);
+            let folder = if there.is_there()? && !is_server { there } else { serve::begin(&data_dir)? };
             let (_, recipient) = folder.identity()?;
             if json {
                 return Ok(out::line(serde_json::json!({ "recipient": recipient }))?);

@@ -50,8 +50,13 @@ impl StandbyFolder {
         Self { path: data_dir.join(STANDBY_FOLDER) }
     }
 
-    pub(super) fn is_there(&self) -> bool {
-        self.path.is_dir()
+    /// Whether it is there. That this user may not look is not that it is not.
+    pub(super) fn is_there(&self) -> anyhow::Result<bool> {
+        match fs::metadata(&self.path) {
+            Ok(found) => Ok(found.is_dir()),
+            Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(why) => Err(why).with_context(|| format!("{}: run this as its owner", self.path.display())),
+        }
     }
 
     /// Makes it, for its owner alone.

@@ -72,6 +72,9 @@ struct Told {
     settings: bool,
 }
 
+/// What is said where the address leads to a standby by now.
+const A_STANDBY: &str = "a standby answers there, perhaps this one: where the server is now, and whether it runs, can't be told by that";
+
 /// An archive that could not be used.
 #[derive(Debug, Serialize)]
 struct Skipped {
@@ -83,7 +86,7 @@ struct Skipped {
 pub async fn run(options: cli::Promote) -> anyhow::Result<ExitCode> {
     let data_dir = &options.data_dir;
     let folder = StandbyFolder::of(data_dir);
-    let following = if folder.is_there() { folder.following()? } else { None };
+    let following = if folder.is_there()? { folder.following()? } else { None };
     let Some(following) = following else {
         return Err(StandbyFault::NoStandby(data_dir.clone()).into());
     };
@@ -182,7 +185,7 @@ fn server_of(folder: &StandbyFolder) -> anyhow::Result<Option<[u8; 32]>> {
 /// What is where the server that is followed was, and how that shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum There {
-    /// Nobody, for certain: its machine refuses the connection, a proxy finds it gone, or the address leads to a standby.
+    /// Nobody, for certain: its machine refuses the connection, or a proxy finds it gone.
     Nobody(String),
     /// A Holdfast server.
     Server,
@@ -217,7 +220,7 @@ async fn there(following: &Following, within: Duration) -> anyhow::Result<There>
                 match tokio::time::timeout(within, body).await {
                     Err(_) => silent(),
                     Ok(body) => match body.ok().and_then(|body| who(&body)) {
-                        Some(is_standby) if is_standby => There::Nobody("a standby".to_owned()),
+                        Some(is_standby) if is_standby => There::Unreachable(A_STANDBY.to_owned()),
                         Some(_) => There::Server,
                         None => There::Other("a page that is not a Holdfast server's".to_owned()),
                     },
@@ -420,10 +423,10 @@ mod tests {
         let other = |what: &str| There::Other(what.to_owned());
         for (says, is_there) in [
             (Says::Bytes(http("200 OK", br#"{"status":"ok"}"#)), There::Server),
-            // The address leads here already, as one that moves along does.
+            // The address leads here already: the server may run on where it was.
             (
                 Says::Bytes(http("200 OK", br#"{"status":"ok","standby":true}"#)),
-                There::Nobody("a standby".to_owned()),
+                There::Unreachable(A_STANDBY.to_owned()),
             ),
             (Says::Bytes(http("200 OK", b"{}")), other("a page that is not a Holdfast server's")),
             (Says::Bytes(http("200 OK", &[b'x'; 9_000])), other("a page that is not a Holdfast server's")),

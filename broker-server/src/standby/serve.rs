@@ -99,7 +99,7 @@ pub(super) fn begin(data_dir: &Path) -> anyhow::Result<StandbyFolder> {
     match Pieces::from(data_dir).look() {
         Ok(Stand::New) | Err(fleet::OpenError::Standby { .. }) => {}
         Err(why) => return Err(why.into()),
-        Ok(_) if folder.is_there() => anyhow::bail!(
+        Ok(_) if folder.is_there()? => anyhow::bail!(
             "{} was promoted: it is the server now; start it without --follow",
             data_dir.display()
         ),
@@ -108,7 +108,7 @@ pub(super) fn begin(data_dir: &Path) -> anyhow::Result<StandbyFolder> {
             data_dir.display()
         ),
     }
-    if !folder.is_there()
+    if !folder.is_there()?
         && let Some(found) = first_of(data_dir)?
     {
         anyhow::bail!(

@@ -8,16 +8,13 @@
 use super::error::{ARCHIVE_PARTS, ArchiveError};
 use super::folder::failed_at;
 use crate::data_folder::make_data_folder;
-use crate::pieces::{DATA_FILE, RESTORE_FILE, leave, remove};
+use crate::pieces::{DATA_FILE, RESTORE_FILE, RESTORE_LOCK, leave, remove};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-
-/// There while a server is made in the folder, and locked by whoever makes it.
-const LOCK_FILE: &str = "restore-lock";
 
 /// A folder in which a server is made. Dropped before its end, it removes what was made in it.
 #[derive(Debug)]
@@ -139,7 +136,7 @@ struct Lock {
 
 impl Lock {
     fn take(data_dir: &Path) -> Result<Self, ArchiveError> {
-        let path = data_dir.join(LOCK_FILE);
+        let path = data_dir.join(RESTORE_LOCK);
         loop {
             let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
             let file = opened.map_err(failed_at(&path))?;
@@ -171,7 +168,7 @@ impl Drop for Lock {
 /// Whether a file of a folder says nothing of whether a server may be made there: the lock, and the draft of the mark, which one
 /// leaves that ended while it was about to leave it.
 pub(super) fn is_trace(name: &std::ffi::OsStr) -> bool {
-    name == LOCK_FILE || Path::new(name) == Path::new(RESTORE_FILE).with_extension("new")
+    name == RESTORE_LOCK || Path::new(name) == Path::new(RESTORE_FILE).with_extension("new")
 }
 
 /// Removes what one that did not end has left, but for its mark.

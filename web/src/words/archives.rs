@@ -25,7 +25,7 @@ pub(crate) fn archives(now: Timestamp, status: &ArchiveStatus, standbys: &[Stand
         (ArchiveState::NoKey, _) => (
             "never",
             "Not set up",
-            match standbys.iter().find(|standby| standby.fetched_at.is_some() && !standby.is_late) {
+            match standbys.iter().find(|standby| standby.has_one && !standby.is_late) {
                 None => "None is made: nobody has said what opens them. Without one, everything here is gone with this machine."
                     .to_owned(),
                 Some(standby) => format!(
@@ -82,6 +82,8 @@ mod tests {
             bytes: 0,
             peer: String::new(),
             is_late,
+            has_one: fetched_at.is_some(),
+            uses_none: false,
         };
         let said_with = |standbys: &[Standby], state, kept: Option<u64>, failed: bool| {
             let kept = kept.map(|days| Kept { name: "x.age".into(), at: before(days), bytes: 2_000_000 });

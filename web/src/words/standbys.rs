@@ -10,7 +10,10 @@ pub(crate) fn heard(now: Timestamp, standby: &Standby) -> String {
     let asked = standby.asked_at.map(|at| format!("asked {}", ago(now, at)));
     let fetched = standby.fetched_at.map(|at| format!("was sent an archive {}", ago(now, at)));
     let all = standby.has_all.then(|| "has all that there is".to_owned());
-    let heard: Vec<String> = [all, asked, fetched].into_iter().flatten().collect();
+    let none = standby.uses_none.then(|| {
+        "could not use what it was sent: its log says why; is the recipient that was given here the one that it prints?".to_owned()
+    });
+    let heard: Vec<String> = [all, asked, fetched, none].into_iter().flatten().collect();
     if heard.is_empty() { "has fetched nothing yet".to_owned() } else { heard.join(", ") }
 }
 
@@ -129,6 +132,8 @@ mod tests {
             bytes: 0,
             peer: String::new(),
             is_late,
+            has_one: fetched_at.is_some(),
+            uses_none: false,
         };
         assert_eq!(late_standbys(now, &[standby("attic", hours(1), hours(9), false)]), None);
         let all = [

@@ -42,8 +42,11 @@ pub(crate) struct StandbyOut {
     bytes: u64,
     /// From which address it asked for that; empty: it has not.
     peer: String,
-    /// It has not asked for three hours.
+    /// It has not asked for three hours, or could use nothing of what it was sent (`uses_none`).
     late: bool,
+    /// It was sent archives, and asked for the next ones with what it had before: it can't use them, as where its recipient is
+    /// another one, or its disk is full. Since this server was started.
+    uses_none: bool,
 }
 
 impl From<Standby> for StandbyOut {
@@ -58,6 +61,7 @@ impl From<Standby> for StandbyOut {
             bytes: standby.bytes,
             peer: standby.peer,
             late: standby.is_late,
+            uses_none: standby.uses_none,
         }
     }
 }
