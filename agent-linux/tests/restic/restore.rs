@@ -1019,7 +1019,7 @@ async fn what_a_command_has_printed_is_not_written_into_the_root_folder() {
         let id = snapshots.next().unwrap().unwrap().file_name().into_string().unwrap();
         for (paths, dry_run) in [(vec![], true), (vec![], false), (vec![format!("/{name}")], false)] {
             let to = RestoreTo::Original { without: Vec::new() };
-            let paths: Vec<&[u8]> = paths.iter().map(|path| path.as_bytes()).collect();
+            let paths: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
             let spec = RestoreSpec { snapshot: &id, dry_run, ..PLAIN };
             let ran = restore_as(&mut rig, to, &paths, spec).await.failed(Class::Policy);
             assert!(ran.end.message.contains("Restore into a folder"), "{}", ran.end.message);
