@@ -257,12 +257,12 @@ mod tests {
             ("-rf", b"*-rf*"),
             ("a b.txt", b"*a b.txt*"),
             ("inv*", b"inv*"),
-            ("inv\\[1\\]", b"inv\\[1\\]"),
+            ("inv\\[1\\]", b"*inv\\[1\\]*"),
             ("/srv/photos", b"/srv/photos"),
             ("d\\xFCr", b"*d\xfcr*"),
             ("d\\xfc*", b"d\xfc*"),
-            ("a\\\\xfc", b"a\\\\xfc"),
-            ("a\\x41", b"a\\x41"),
+            ("a\\\\xfc", b"*a\\\\xfc*"),
+            ("a\\x41", b"*a\\x41*"),
             ("", b""),
         ] {
             assert_eq!(pattern_of(text), pattern, "{text}");

@@ -52,9 +52,11 @@ fn is_word(text: &[u8]) -> bool {
     let mut bytes = unspelt(text);
     let mut is_word = !text.is_empty();
     while let Some(byte) = bytes.next() {
-        // What is quoted is itself, but for what parts a path.
-        let byte = if byte == b'\\' { bytes.next().filter(|byte| *byte == b'/') } else { Some(byte) };
-        is_word &= byte.is_none_or(|byte| !b"*?[/".contains(&byte));
+        // What is quoted is itself, but for what parts a path; nothing is quoted at the end.
+        is_word &= match byte {
+            b'\\' => bytes.next().is_some_and(|quoted| quoted != b'/'),
+            byte => !b"*?[/".contains(&byte),
+        };
     }
     is_word
 }
@@ -135,6 +137,8 @@ mod tests {
             (r"a\?b\[c\]\\", r"*a\?b\[c\]\\*"),
             (r"star\*glob?", r"star\*glob?"),
             ("*.txt", "*.txt"),
+            (r"a\", r"a\"),
+            (r"a\\", r"*a\\*"),
             ("[ab]", "[ab]"),
             ("/etc/hosts", "/etc/hosts"),
             (r"etc\/hosts", r"etc\/hosts"),

@@ -367,7 +367,7 @@ fn a_kill_in_any_phase_leaves_neither_half_an_archive_that_counts_nor_half_a_ser
             Some(3) => "none yet",
             _ => {
                 torn += 1;
-                "a restore has left that did not end"
+                "a restore or a salvage has left that did not end"
             }
         };
         assert!(check.output.contains(told), "{}", check.output);
