@@ -185,11 +185,15 @@ impl<'s> Finder<'s> {
             if !self.complaint.is_empty() {
                 let (&byte, rest) = bytes.split_first().unwrap_or((&b'\n', &[]));
                 bytes = rest;
+                if is_interrupted(&self.complaint, byte) {
+                    self.tell_complaint();
+                    self.push_json(&[byte], &mut tell);
+                    continue;
+                }
                 let lines = self.complaint.iter().filter(|&&byte| byte == b'\n').count();
                 self.complaint.push(byte);
                 if byte == b'\n' && lines > 0 || self.complaint.len() > MAX_COMPLAINT_BYTES {
-                    let text = core::mem::take(&mut self.complaint);
-                    self.complaints.push(String::from_utf8_lossy(&text).replace('\n', ""));
+                    self.tell_complaint();
                 }
                 continue;
             }
@@ -203,6 +207,11 @@ impl<'s> Finder<'s> {
             }
             bytes = rest.get(1..).unwrap_or_default();
         }
+    }
+
+    fn tell_complaint(&mut self) {
+        let text = core::mem::take(&mut self.complaint);
+        self.complaints.push(String::from_utf8_lossy(&text).replace('\n', ""));
     }
 
     /// What restic complained about since this was asked last.
@@ -239,6 +248,14 @@ impl<'s> Finder<'s> {
         let Reading { hits, left_out, odd, .. } = self.reading;
         (self.matches.is_whole(), Found { hits, left_out, odd })
     }
+}
+
+/// Whether the JSON goes on before a complaint has said of which snapshot it is: restic writes it in pieces, and its JSON in
+/// between.
+fn is_interrupted(complaint: &[u8], next: u8) -> bool {
+    let tree = complaint.strip_prefix(b"Unable to load tree ");
+    b"[]{},".contains(&next)
+        && tree.is_some_and(|tree| tree.len() == 64 && tree.iter().all(u8::is_ascii_hexdigit))
 }
 
 impl Reading {
@@ -514,6 +531,23 @@ mod tests {
             );
             let said = |id| format!("Unable to load tree 0e60 ... which belongs to snapshot {id}");
             assert_eq!(complaints, [said(&other), said(&id)]);
+        }
+    }
+
+    #[test]
+    fn a_complaint_that_the_json_breaks_in_on_takes_nothing_of_it_away() {
+        let (tree, id) = ("c".repeat(64), "b".repeat(64));
+        let asked = search(b"x*", false);
+        let found = matches(&[("/s/x", "file", 7)], &id);
+        for (json, hits) in [("[]".to_owned(), 0), (format!("[{found}]"), 1)] {
+            let text = format!("Unable to load tree {tree}{json}\n\n ... which belongs to snapshot {id}\n");
+            for size in [1, 7, 4096] {
+                let mut finder = Finder::new(&asked);
+                text.as_bytes().chunks(size).for_each(|piece| finder.push(piece, |_| ()));
+                assert_eq!(finder.complaints(), [format!("Unable to load tree {tree}")]);
+                let (is_whole, found) = finder.finish();
+                assert_eq!((is_whole, found.hits), (true, hits), "{json}");
+            }
         }
     }
 
