@@ -137,6 +137,8 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, NoAnswer> {
     let found = tokio::time::timeout(CONNECT_WITHIN, lookup_host((host, port))).await;
     let found: Vec<SocketAddr> =
         found.map_err(|_| NoAnswer::TooLate)?.map_err(NoAnswer::Unreachable)?.collect();
+    // As long for all of them together as for one.
+    let within = CONNECT_WITHIN / u32::try_from(found.len().clamp(1, MOST_ADDRESSES_TRIED)).unwrap_or(1);
     let mut faults = Vec::new();
     for (number, address) in found.iter().enumerate() {
         if number == MOST_ADDRESSES_TRIED {
@@ -144,7 +146,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, NoAnswer> {
             faults.push((*address, more));
             break;
         }
-        match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
+        match tokio::time::timeout(within, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(why)) => faults.push((*address, why)),
             Err(_) => faults.push((*address, io::ErrorKind::TimedOut.into())),

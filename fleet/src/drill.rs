@@ -4,10 +4,9 @@ use crate::record::{
     DrillFigures, DrillPlan, EndedBy, GroupProof, Job, JobFigures, JobState, JobWhat, LastRun, Proof,
     ProofFailure, RestoreRate,
 };
-use crate::refused::{Refused, StoreError};
-use crate::store::{JOBS, Reads, SUMMARIES};
+use crate::refused::Refused;
 use schema::limits::MAX_DRILL_FILES;
-use schema::{Class, HostId, JobId, Timestamp};
+use schema::{Class, JobId, Timestamp};
 
 /// Files that a drill draws when nobody says how many.
 pub(crate) const USUAL_FILES: u16 = 20;
@@ -46,21 +45,6 @@ pub(crate) fn draw(plan: &mut DrillPlan, failed: Option<&DrillPlan>, job: JobId)
         plan.files = plan.files.max(failed.files);
         plan.bytes = plan.bytes.max(failed.bytes);
     }
-}
-
-/// The plan of the drill by which the proof of this group has failed.
-pub(crate) fn failed_plan(
-    reads: &impl Reads,
-    host: HostId,
-    group: &str,
-) -> Result<Option<DrillPlan>, StoreError> {
-    let summary = reads.get(&SUMMARIES, &host)?.unwrap_or_default();
-    let proof = summary.groups.iter().find(|known| known.name == group).map(|group| &group.proof);
-    let Some(failed) = proof.and_then(|proof| proof.failed) else { return Ok(None) };
-    Ok(match reads.get(&JOBS, &failed.job)?.map(|job| job.what) {
-        Some(JobWhat::Drill(plan)) => Some(plan),
-        _ => None,
-    })
 }
 
 impl GroupProof {

@@ -144,8 +144,8 @@ impl Pieces {
         let mut paths = vec![self.data_file()];
         let (data_dir, is_standby) = (self.data_dir.clone(), self.data_dir.join(STANDBY_FOLDER).is_dir());
         let is_there = |name: &str| length(&self.data_dir.join(name)).map(|bytes| bytes.is_some());
-        // The lock comes first and goes last: beside a whole server it is what a killed run has left, elsewhere there is none yet.
-        let is_begun = is_there(RESTORE_LOCK)? && length(&paths[0])?.is_none();
+        // The lock comes before all else, and goes last: beside pieces of a server it is only what a killed run has left.
+        let is_begun = is_there(RESTORE_LOCK)? && !is_there(DATA_FILE)? && !is_there(KEY_FILE)?;
         if is_there(RESTORE_FILE)? || is_begun {
             return Err(match is_standby {
                 true => OpenError::HalfPromoted { data_dir },
@@ -309,6 +309,22 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One that is killed right after it has taken its lock has left nothing else.
+    #[test]
+    fn a_lock_alone_is_a_restore_that_has_begun_and_beside_pieces_it_says_nothing() {
+        let scratch = tempfile::tempdir().unwrap();
+        let look = || Pieces::from(scratch.path()).look();
+        assert_eq!(look().unwrap(), Stand::New);
+        fs::write(scratch.path().join(RESTORE_LOCK), "").unwrap();
+        assert!(matches!(look(), Err(OpenError::HalfRestored { .. })), "{:?}", look());
+        for piece in [KEY_FILE, DATA_FILE] {
+            let piece = scratch.path().join(piece);
+            fs::write(&piece, "x").unwrap();
+            assert!(matches!(look(), Err(OpenError::Missing { .. })), "{:?}", look());
+            fs::remove_file(piece).unwrap();
+        }
+    }
 
     /// Every set of pieces that can be there, with every mark.
     #[test]

@@ -79,6 +79,8 @@ mod tests {
     fn what_stands_beside_the_content_makes_no_file_unreadable() {
         assert!(!is_of_content("lchown /x: operation not permitted"));
         assert!(!is_of_content("UtimesNano: no such file or directory"));
+        assert!(!is_of_content("unlinkat /x: device or resource busy"));
+        assert!(!is_of_content("remove /x: directory not empty"));
         assert!(is_of_content("ciphertext verification failed"));
         assert!(is_of_content("decrypting blob <data/0123> failed"));
     }

@@ -8,20 +8,20 @@ use super::{
 };
 use std::{
     ffi::OsStr,
-    fs,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
-/// Why nothing may be deleted in these paths of the target; `None` = it may. `ways` are the snapshot's folders.
+/// Why nothing may be deleted in these paths of the target; `None` = it may. `ways` are the snapshot's folders, `mountinfo` is
+/// the text of `/proc/self/mountinfo`.
 pub(super) fn reason(
     target: &Path,
     picks: &[Vec<u8>],
     ways: &[Way],
     repository: Option<&Path>,
+    mountinfo: &[u8],
 ) -> Option<String> {
-    let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let repository = repository.map(|path| NamedFolder::at(path, &mountinfo));
+    let repository = repository.map(|path| NamedFolder::at(path, mountinfo));
     let all = [b"/".to_vec()];
     let picks = if picks.is_empty() { &all } else { picks };
     picks.iter().find_map(|pick| {
@@ -42,10 +42,62 @@ pub(super) fn reason(
             let inside = pick.join(below);
             !ways.iter().any(|way| Path::new(&way.path) != inside && Path::new(&way.path).starts_with(&inside))
         };
-        let mounted = mounts_below(&place, &mountinfo).into_iter().find(lacks)?;
+        let mounted = mounts_below(&place, mountinfo).into_iter().find(lacks)?;
         Some(format!(
             "{} is another file system, and the snapshot holds no folder of it: what is on it would be deleted. Unmount it, name narrower paths, or delete nothing",
             place.join(mounted).display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    /// Whether it may be deleted in there, what is mounted in `data/usb` of a target, with these folders in the snapshot.
+    fn may(target: &Path, pick: &str, ways: &[&str]) -> bool {
+        let ways: Vec<Way> = ways.iter().map(|path| Way { path: (*path).to_owned(), above: None }).collect();
+        let point = target.join("data/usb");
+        let mountinfo = format!("60 29 0:52 / {} rw - tmpfs tmpfs rw\n", point.display());
+        let picks = [pick.as_bytes().to_vec()];
+        let picks = if pick.is_empty() { &[][..] } else { &picks };
+        let why = reason(target, picks, &ways, None, mountinfo.as_bytes());
+        assert!(why.as_ref().is_none_or(|why| why.contains("/usb is another file system")), "{why:?}");
+        why.is_none()
+    }
+
+    #[test]
+    fn what_is_mounted_below_goes_only_where_the_snapshot_has_folders_of_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = scratch.path().canonicalize().unwrap();
+        fs::create_dir_all(target.join("data/usb")).unwrap();
+        symlink("data", target.join("link")).unwrap();
+        for pick in ["", "/data", "/data/", "/link"] {
+            assert!(!may(&target, pick, &[]), "{pick}");
+        }
+        // Saved as an empty folder, and one whose name only begins so.
+        assert!(!may(&target, "/data", &["/data", "/data/usb", "/data/usbstick/a"]));
+        assert!(may(&target, "/data", &["/data", "/data/usb", "/data/usb/photos"]));
+        // Picked by itself, beside it, and where nothing is.
+        for pick in ["/data/usb", "/data/other", "/none"] {
+            assert!(may(&target, pick, &[]), "{pick}");
+        }
+    }
+
+    #[test]
+    fn a_repository_stays_also_when_it_is_reached_by_a_link() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = scratch.path().canonicalize().unwrap();
+        fs::create_dir_all(target.join("data/repo")).unwrap();
+        fs::create_dir(target.join("other")).unwrap();
+        symlink(target.join("data/repo"), target.join("other/link")).unwrap();
+        for repository in ["data/repo", "other/link"] {
+            let repository = target.join(repository);
+            let may = |pick: &str| {
+                reason(&target, &[pick.as_bytes().to_vec()], &[], Some(&repository), b"").is_none()
+            };
+            assert!(!may("/data") && !may("/data/repo") && !may("/data/repo/keys") && may("/other"));
+        }
+    }
 }

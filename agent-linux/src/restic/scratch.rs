@@ -1,7 +1,7 @@
 //! Folders that are there for one job: that which a drill restores into, in the agent's state folder or where its policy
-//! says, and those in the state folder in which restic keeps what it caches of another host's repository, or for a drill. They are taken
-//! away at the end of the job (the drill's before the next one, too), and at the agent's start, should it have died in the
-//! middle.
+//! says, and those in the state folder in which restic keeps what it caches of another host's repository, or for a drill.
+//! They are taken away at the end of the job (the drill's before the next one, too), and at the agent's start, should it have
+//! died in the middle.
 
 use super::order::Places;
 use crate::logger;
@@ -16,7 +16,7 @@ use std::{
 /// The names of those for another host's repository: of a job, and of a download that runs beside it.
 const OTHER_HOST: [&str; 2] = ["other-host", "other-host-download"];
 
-/// The name of restic's cache for a drill: what the agent's own one holds, the repository may have lost.
+/// The name of restic's cache for a drill.
 pub(crate) const PROOF_CACHE: &str = "proof-cache";
 
 /// Takes away what jobs left in this state folder, and a drill in this one, when their agent died.

@@ -18,7 +18,8 @@ use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
 use crate::op::Op;
 use crate::record::{
-    Actor, AuditAction, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState, named_by,
+    Actor, AuditAction, AuditTarget, DrillPlan, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState,
+    named_by,
 };
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::{By, JobRequest};
@@ -242,6 +243,17 @@ fn longest_unproven(reads: &impl Reads, host: HostId) -> Result<String, Refused>
     oldest.map(|group| group.name).ok_or_else(|| Refused::invalid("group", nothing))
 }
 
+/// The plan of the drill by which the proof of this group has failed.
+fn failed_plan(reads: &impl Reads, host: HostId, group: &str) -> Result<Option<DrillPlan>, StoreError> {
+    let summary = reads.get(&SUMMARIES, &host)?.unwrap_or_default();
+    let proof = summary.groups.iter().find(|known| known.name == group).map(|group| &group.proof);
+    let Some(failed) = proof.and_then(|proof| proof.failed) else { return Ok(None) };
+    Ok(match reads.get(&JOBS, &failed.job)?.map(|job| job.what) {
+        Some(JobWhat::Drill(plan)) => Some(plan),
+        _ => None,
+    })
+}
+
 /// Source groups of which nothing may go, and why.
 type LeftOut = Vec<(String, Hold)>;
 
@@ -372,7 +384,7 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) 
         check((op.facts, now), op.tx, host, request)?;
     let id = op.job_id();
     if let JobWhat::Drill(plan) = &mut what {
-        let failed = drill::failed_plan(op.tx, host.id, &plan.group)?;
+        let failed = failed_plan(op.tx, host.id, &plan.group)?;
         drill::draw(plan, failed.as_ref(), id);
     }
     let expires_at = now.plus_ms(match what {

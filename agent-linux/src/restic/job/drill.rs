@@ -38,8 +38,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So much of a file is read at a time, in bytes.
 const UNREAD_SNAPSHOTS: &str = "A snapshot in the repository can't be read, and whose it is can't be told: the newest one of this group may be it. Let nothing be forgotten or pruned, and run a check that reads all data.";
+
+/// So much of a file is read at a time, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What is known of a file that was drawn.
@@ -75,8 +76,7 @@ impl Job<'_> {
         let cache = self.places.home.join(PROOF_CACHE);
         self.clear(&scratch).await;
         self.clear(&cache).await;
-        let [list, restore] = [list, restore].map(|step| args::with_cache(step, &cache));
-        let verdict = self.drill_in(&scratch, &list, &restore, spec).await;
+        let verdict = self.drill_in(&scratch, list, restore, spec).await;
         self.restore_folder = None;
         self.clear(&scratch).await;
         self.clear(&cache).await;
@@ -101,7 +101,10 @@ impl Job<'_> {
         restore: &Step,
         spec: &DrillSpec<'_>,
     ) -> Verdict {
-        let listed = self.side_run(list).await;
+        // What the agent's own cache holds, the repository may have lost.
+        let cache = self.places.home.join(PROOF_CACHE);
+        let [list, restore] = [list, restore].map(|step| args::with_cache(step, &cache));
+        let listed = self.side_run(&list).await;
         if !listed.is_ok() {
             return listed.verdict;
         }
@@ -124,7 +127,7 @@ impl Job<'_> {
         };
         let bounds = Bounds::new(spec.seed, spec.max_files, spec.max_bytes.min(room));
         let walk = match args::draw(&newest.id, bounds) {
-            Ok(walk) => args::with_cache(&walk, &self.places.home.join(PROOF_CACHE)),
+            Ok(walk) => args::with_cache(&walk, &cache),
             Err(error) => return refused_args(&error),
         };
         let walked = self.main_step(&walk).await;
@@ -151,7 +154,7 @@ impl Job<'_> {
             self.summary = JobSummary::Drill(done);
             return Verdict::failed(class, &message);
         }
-        let mut step = args::of_files(restore, &newest.id, files.iter().map(|file| file.path.as_str()));
+        let mut step = args::of_files(&restore, &newest.id, files.iter().map(|file| file.path.as_str()));
         step.totals = (files.len() as u64, files.iter().map(|file| file.bytes).sum());
         let until = clock::instant() + Duration::from_secs(spec.max_secs.into());
         let Done { verdict, found } = match self.restore_scratch(scratch, &step, until, &mut done).await {

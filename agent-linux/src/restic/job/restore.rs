@@ -29,6 +29,7 @@ use crate::{
 use schema::{Class, Outcome, Overwrite, restore::RestoreSpec};
 use std::{
     ffi::OsStr,
+    fs,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
@@ -302,8 +303,11 @@ impl Job<'_> {
             _ => None,
         };
         let keeps = move |picked: &Picked, picks: &[Vec<u8>], place: &Path| {
-            let may = || not_deleted::reason(place, picks, &picked.ways, repository.as_deref());
-            in_the_way(&picked.ways, place, &home).or_else(|| deletes.then(may).flatten())
+            let would_lose = || {
+                let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
+                not_deleted::reason(place, picks, &picked.ways, repository.as_deref(), &mountinfo)
+            };
+            in_the_way(&picked.ways, place, &home).or_else(|| deletes.then(would_lose).flatten())
         };
         let look = tokio::task::spawn_blocking(move || match keeps(&picked, &picks, &place) {
             None if opens => {
