@@ -294,7 +294,7 @@ pub enum Hit<'a> {
         bytes: u64,
         /// Of a folder: how many files, links and the like are in it.
         files: u64,
-        /// When it was changed last.
+        /// When it was changed last; of a folder, when anything in it was.
         modified_at: Option<Timestamp>,
     },
     /// All entries since the last one of these are in this snapshot.

@@ -32,6 +32,8 @@ pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
 pub(super) const STARTED_IN: &str = "/proc/self/cwd/";
 /// Each file of which restic says what became of it.
 pub(super) const TELLS: &str = "--verbose=2";
+/// It is only tried.
+pub(super) const DRY_RUN: &str = "--dry-run";
 /// What is all zeros in a file takes no room where it is restored to: a disk image that is mostly empty would fill a disk.
 const SPARSE: &str = "--sparse";
 
@@ -118,7 +120,7 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
         JobSpec::Forget { groups, others, .. } => plan_forgets(groups, *others, setting)?,
         JobSpec::Prune { dry_run } => {
             let mut step = Step::locking(StepKind::Prune, &["prune"], setting);
-            step.flag(*dry_run, "--dry-run");
+            step.flag(*dry_run, DRY_RUN);
             vec![step]
         }
         JobSpec::Check { subset_pct } => vec![plan_check(*subset_pct, setting)],
@@ -348,7 +350,7 @@ fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, A
     // A group whose paths changed is compared with its last snapshot all the same, instead of being read anew.
     step.flag(setting.version.has_backup_group_by(), "--group-by=host,tags");
     step.flag(backup.one_file_system, "--one-file-system");
-    step.flag(backup.dry_run, "--dry-run");
+    step.flag(backup.dry_run, DRY_RUN);
     if setting.small {
         step.flag(setting.version.has_no_scan(), "--no-scan");
         step.flag(setting.version.has_read_concurrency(), "--read-concurrency=1");
@@ -402,7 +404,7 @@ fn plan_forgets(
 
 fn plan_forget(group: &ForgetGroup<'_>, members: Vec<(String, String)>) -> Result<Step, ArgsError> {
     // A dry run only reads: it goes beside everything else and where nothing may be deleted.
-    let mut step = Step::new(StepKind::Forget, &["forget", "--json", "--dry-run", "--no-lock"]);
+    let mut step = Step::new(StepKind::Forget, &["forget", "--json", DRY_RUN, "--no-lock"]);
     step.group = group_name(group.group)?;
     step.about(members);
     // Grouping by paths, the default, leaves old snapshots behind when the paths of a group change.
@@ -469,7 +471,7 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
         .collect();
     // A dry run has nothing to read back, and restic does not take both.
     step.flag(restore.verify && !restore.dry_run, "--verify");
-    step.flag(restore.dry_run, "--dry-run");
+    step.flag(restore.dry_run, DRY_RUN);
     step.flag(have.has_sparse(), SPARSE);
     step.args.extend(["--".to_owned(), snapshot_id(restore.snapshot)?]);
     Ok(step)

@@ -20,7 +20,7 @@ use serde_json::Value;
 use std::{collections::VecDeque, path::Path};
 
 /// What is read of a match.
-const MATCH_MEMBERS: &[&str] = &["path", "type", "size", "mtime"];
+const MATCH_MEMBERS: &[&str] = &["path", "type", "size", "mtime", "ctime"];
 /// What is read of the object around the matches of a snapshot.
 const SNAPSHOT_MEMBERS: &[&str] = &["snapshot"];
 /// How many bytes of names that JSON has altered are kept until their own are known.
@@ -72,7 +72,7 @@ pub struct FoundEntry {
     pub bytes: u64,
     /// Of a folder: how many files are in it.
     pub files: u64,
-    /// When it was changed last.
+    /// When it was changed last; of a folder, when anything in it was.
     pub modified_at: Option<Timestamp>,
 }
 
@@ -128,8 +128,10 @@ pub(crate) struct Finder<'s> {
     matches: Elements,
     snapshots: Elements,
     reading: Reading,
-    /// A complaint that has begun.
+    /// A line of a complaint that has begun.
     complaint: Vec<u8>,
+    /// The first line of a complaint, whose second one has not come.
+    first_line: Option<String>,
     /// Complaints that nobody has taken yet.
     complaints: Vec<String>,
 }
@@ -172,51 +174,72 @@ impl<'s> Finder<'s> {
             snapshots: Elements::new(2, SNAPSHOT_MEMBERS),
             reading: Reading::default(),
             complaint: Vec::new(),
+            first_line: None,
             complaints: Vec::new(),
         }
     }
 
     /// Takes the next piece and tells what was found in it.
     ///
-    /// Of a folder that it can't read restic says so in the middle of its JSON, in two lines: which tree, and of which
-    /// snapshot. Outside of a string no other letter of JSON is a capital one.
+    /// Of a folder that it can't read restic says so in two lines: which tree, and of which snapshot. They stand in the
+    /// middle of its JSON, and its JSON in the middle of them. Outside of a string no other letter of JSON is a capital one,
+    /// and no number has a point.
     pub(crate) fn push(&mut self, mut bytes: &[u8], mut tell: impl FnMut(HitSeen)) {
-        while !bytes.is_empty() {
+        while let Some((&byte, rest)) = bytes.split_first() {
             if !self.complaint.is_empty() {
-                let (&byte, rest) = bytes.split_first().unwrap_or((&b'\n', &[]));
-                bytes = rest;
-                if is_interrupted(&self.complaint, byte) {
-                    self.tell_complaint();
-                    self.push_json(&[byte], &mut tell);
+                let is_json = b"[]{},\"".contains(&byte);
+                if is_json || byte == b'\n' || self.complaint.len() > MAX_COMPLAINT_BYTES {
+                    self.line_ends();
+                }
+                if is_json {
                     continue;
                 }
-                let lines = self.complaint.iter().filter(|&&byte| byte == b'\n').count();
-                self.complaint.push(byte);
-                if byte == b'\n' && lines > 0 || self.complaint.len() > MAX_COMPLAINT_BYTES {
-                    self.tell_complaint();
+                if !self.complaint.is_empty() {
+                    self.complaint.push(byte);
                 }
+                bytes = rest;
                 continue;
             }
-            let end = bytes.iter().position(|&byte| byte == b'U').unwrap_or(bytes.len());
+            let end = bytes.iter().position(|byte| b"U.".contains(byte)).unwrap_or(bytes.len());
             let (before, rest) = bytes.split_at(end);
             self.push_json(before, &mut tell);
-            if !rest.is_empty() && self.matches.is_outside_strings() {
-                self.complaint.push(b'U');
+            if let Some((&begins, rest)) = rest.split_first() {
+                if self.matches.is_outside_strings() {
+                    self.complaint.push(begins);
+                } else {
+                    self.push_json(&[begins], &mut tell);
+                }
+                bytes = rest;
             } else {
-                self.push_json(&rest[..rest.len().min(1)], &mut tell);
+                bytes = rest;
             }
-            bytes = rest.get(1..).unwrap_or_default();
         }
     }
 
-    fn tell_complaint(&mut self) {
-        let text = core::mem::take(&mut self.complaint);
-        self.complaints.push(String::from_utf8_lossy(&text).replace('\n', ""));
+    /// A line of a complaint has ended: the first one waits for the second.
+    fn line_ends(&mut self) {
+        let line = core::mem::take(&mut self.complaint);
+        let line = String::from_utf8_lossy(&line);
+        match self.first_line.take() {
+            Some(first) if line.starts_with('.') => self.complaints.push(format!("{first} {line}")),
+            first => {
+                self.complaints.extend(first);
+                self.first_line = Some(line.into_owned());
+            }
+        }
     }
 
     /// What restic complained about since this was asked last.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         core::mem::take(&mut self.complaints)
+    }
+
+    /// What it was in the middle of at its end.
+    pub(crate) fn last_complaint(&mut self) -> Option<String> {
+        if !self.complaint.is_empty() {
+            self.line_ends();
+        }
+        self.first_line.take()
     }
 
     #[inline(never)]
@@ -226,13 +249,13 @@ impl<'s> Finder<'s> {
         for piece in bytes.split_inclusive(|&byte| byte == b'}') {
             matches.push(piece, |element| {
                 let entry = (element.key == "matches").then(|| entry(element.json)).flatten();
-                let Some(entry) = entry else { return };
+                let Some((entry, changed_at)) = entry else { return };
                 let path = String::from_utf8_lossy(&entry.path);
                 let is_own = match search.ignore_case {
                     true => own.name(Path::new(&path.to_lowercase())),
                     false => own.name(Path::new(&*path)),
                 };
-                reading.take(entry, is_own, &mut tell);
+                reading.take(entry, changed_at, is_own, &mut tell);
             });
             snapshots.push(piece, |element| {
                 let value: Value = serde_json::from_slice(element.json).unwrap_or_default();
@@ -250,24 +273,24 @@ impl<'s> Finder<'s> {
     }
 }
 
-/// Whether the JSON goes on before a complaint has said of which snapshot it is: restic writes it in pieces, and its JSON in
-/// between.
-fn is_interrupted(complaint: &[u8], next: u8) -> bool {
-    let tree = complaint.strip_prefix(b"Unable to load tree ");
-    b"[]{},".contains(&next)
-        && tree.is_some_and(|tree| tree.len() == 64 && tree.iter().all(u8::is_ascii_hexdigit))
-}
-
 impl Reading {
-    fn take(&mut self, entry: FoundEntry, is_own: bool, tell: &mut impl FnMut(HitSeen)) {
+    fn take(
+        &mut self,
+        entry: FoundEntry,
+        changed_at: Option<Timestamp>,
+        is_own: bool,
+        tell: &mut impl FnMut(HitSeen),
+    ) {
         let is_in = |folder: &FoundEntry| {
             entry.path.strip_prefix(folder.path.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
         };
         while let Some((order, folder)) = self.open.pop_if(|(_, folder)| !is_in(folder)) {
             self.told(order, folder, tell);
         }
-        if entry.kind != EntryKind::Folder {
-            for (_, folder) in &mut self.open {
+        for (_, folder) in &mut self.open {
+            // A folder's own time says nothing of a file that is written anew in its place.
+            folder.modified_at = folder.modified_at.max(changed_at);
+            if entry.kind != EntryKind::Folder {
                 folder.files = folder.files.saturating_add(1);
                 folder.bytes = folder.bytes.saturating_add(entry.bytes);
             }
@@ -323,12 +346,13 @@ impl Reading {
     }
 }
 
-/// A match, as JSON shows it.
-fn entry(json: &[u8]) -> Option<FoundEntry> {
+/// A match, as JSON shows it, and when anything of it was changed last, its permissions among it.
+fn entry(json: &[u8]) -> Option<(FoundEntry, Option<Timestamp>)> {
     let value: Value = serde_json::from_slice(json).ok()?;
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let path = text("path");
-    path.starts_with('/').then(|| FoundEntry {
+    let modified_at = instant::parse(text("mtime"));
+    let entry = FoundEntry {
         path: path.as_bytes().to_vec(),
         kind: match text("type") {
             "dir" => EntryKind::Folder,
@@ -338,8 +362,9 @@ fn entry(json: &[u8]) -> Option<FoundEntry> {
         },
         bytes: value.get("size").and_then(Value::as_u64).unwrap_or(0),
         files: 0,
-        modified_at: instant::parse(text("mtime")),
-    })
+        modified_at,
+    };
+    path.starts_with('/').then(|| (entry, modified_at.max(instant::parse(text("ctime")))))
 }
 
 /// Reads the search in plain lines, and gives entries whose names JSON has altered their own.
@@ -497,6 +522,31 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_as_new_as_what_was_changed_last_in_it() {
+        let node = |path: &str, kind: &str, mtime: &str, ctime: &str| serde_json::json!({"path": path, "type": kind, "size": 1, "mtime": mtime, "ctime": ctime});
+        let at = |second: u8| format!("1970-01-01T00:00:{second:02}Z");
+        let told = |changed: u8| {
+            let nodes = [
+                node("/s/x", "dir", &at(5), &at(9)),
+                node("/s/x/sub", "dir", &at(1), &at(1)),
+                // Written anew at its size, with its old time set again.
+                node("/s/x/sub/a", "file", &at(2), &at(changed)),
+                node("/s/x2", "file", &at(3), &at(8)),
+            ];
+            let text = serde_json::json!([{"matches": nodes, "hits": 4, "snapshot": "b".repeat(64)}]);
+            let (asked, mut times) = (search(b"x*", false), Vec::new());
+            Finder::new(&asked).push(text.to_string().as_bytes(), |hit| {
+                if let HitSeen::Entry(entry) = hit {
+                    times.push(entry.modified_at.unwrap().0 / 1000);
+                }
+            });
+            times
+        };
+        assert_eq!(told(4), [5, 3]);
+        assert_eq!(told(7), [7, 3]);
+    }
+
+    #[test]
     fn what_is_too_much_or_of_no_known_snapshot_is_counted() {
         let long = format!("/{}", "x".repeat(MAX_VALUE_BYTES));
         let text = format!("[{}]", matches(&[(&long, "file", 1), ("/x", "file", 1)], "elsewhere"));
@@ -538,16 +588,32 @@ mod tests {
     fn a_complaint_that_the_json_breaks_in_on_takes_nothing_of_it_away() {
         let (tree, id) = ("c".repeat(64), "b".repeat(64));
         let asked = search(b"x*", false);
-        let found = matches(&[("/s/x", "file", 7)], &id);
+        let first = format!("Unable to load tree {tree}");
+        let second = format!(" ... which belongs to snapshot {id}");
+        let found = matches(&[("/s/x.U", "file", 7)], &id);
         for (json, hits) in [("[]".to_owned(), 0), (format!("[{found}]"), 1)] {
-            let text = format!("Unable to load tree {tree}{json}\n\n ... which belongs to snapshot {id}\n");
-            for size in [1, 7, 4096] {
-                let mut finder = Finder::new(&asked);
-                text.as_bytes().chunks(size).for_each(|piece| finder.push(piece, |_| ()));
-                assert_eq!(finder.complaints(), [format!("Unable to load tree {tree}")]);
-                let (is_whole, found) = finder.finish();
-                assert_eq!((is_whole, found.hits), (true, hits), "{json}");
+            for text in [
+                format!("{first}\n{second}\n{json}\n"),
+                format!("{json}\n{first}\n{second}\n"),
+                // What is written is written in pieces, each whole.
+                format!("{first}{json}\n\n{second}\n"),
+                format!("{first}\n{json}\n{second}\n"),
+                format!("{first}\n{second}{json}\n\n"),
+            ] {
+                for size in [1, 7, 4096] {
+                    let mut finder = Finder::new(&asked);
+                    text.as_bytes().chunks(size).for_each(|piece| finder.push(piece, |_| ()));
+                    assert_eq!(finder.complaints(), [format!("{first}{second}")], "{text}");
+                    assert_eq!(finder.last_complaint(), None);
+                    let (is_whole, found) = finder.finish();
+                    assert_eq!((is_whole, found.hits), (true, hits), "{text}");
+                }
             }
+        }
+        for text in [first.clone(), format!("{first}\n[]\n"), format!("{first}[]")] {
+            let mut finder = Finder::new(&asked);
+            finder.push(text.as_bytes(), |_| ());
+            assert_eq!((finder.complaints(), finder.last_complaint()), (vec![], Some(first.clone())));
         }
     }
 

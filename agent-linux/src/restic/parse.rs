@@ -4,7 +4,7 @@
 //! plain lines stand among JSON. Everything unknown is passed over or logged, nothing is required.
 
 use super::{
-    args::{RESTORE_FOLDER, STARTED_IN},
+    args::{DRY_RUN, STARTED_IN},
     draw::{Bounds, Draw},
     elements::{Element, Elements},
     event::JobProgress,
@@ -16,7 +16,7 @@ use super::{
     own_words::{Names, own_words},
     raw_names::{RawNames, STAND_IN, as_json_shows},
     retention::{ByRules, Extent, MOST_SNAPSHOTS, Member},
-    step::StepKind,
+    step::{Step, StepKind},
     summary::{BackupDone, EntrySeen, SnapshotSeen, StatsDone},
     symptoms::{Symptom, Symptoms},
     text,
@@ -100,12 +100,16 @@ pub struct Reader<'m> {
     folder: String,
     /// Of the repository.
     names: Names,
-    /// Whose snapshots are asked for, see [`Step::members`](super::step::Step::members).
+    /// Whose snapshots are asked for, see [`Step::members`].
     members: &'m [(String, String)],
-    /// And whose else, see [`Step::others`](super::step::Step::others).
+    /// And whose else, see [`Step::others`].
     others: &'m [(String, String)],
-    /// Of a restore, see [`Step::fates`](super::step::Step::fates).
+    /// Of a restore, see [`Step::fates`].
     fates: Option<&'m Fates>,
+    /// Of a restore: where it goes, as restic is told.
+    target: String,
+    /// Of a restore: it is only tried.
+    is_dry: bool,
     /// The last byte ended a line, or nothing came yet.
     at_line_start: bool,
     /// Of a walk.
@@ -157,6 +161,8 @@ impl<'m> Reader<'m> {
             members,
             others,
             fates: None,
+            target: String::new(),
+            is_dry: false,
             at_line_start: true,
             tree,
             found,
@@ -208,11 +214,13 @@ impl<'m> Reader<'m> {
         self.tree.draw = bounds.map(Draw::new);
     }
 
-    /// Of a restore: how many files and bytes it is about, for a restic that says nothing of it, and what becomes of what
-    /// is there.
-    pub fn restoring(&mut self, (files_total, bytes_total): (u64, u64), fates: &'m Fates) {
-        (self.progress.files_total, self.progress.bytes_total) = (files_total, bytes_total);
-        self.fates = Some(fates);
+    /// Of a restore: how many files and bytes it is about, for a restic that says nothing of it, what becomes of what is
+    /// there, and where it goes.
+    pub fn restoring(&mut self, step: &'m Step) {
+        (self.progress.files_total, self.progress.bytes_total) = step.totals;
+        self.fates = Some(&step.fates);
+        self.target = step.target();
+        self.is_dry = step.args.iter().any(|arg| arg == DRY_RUN);
     }
 
     /// Of a restore and the walk before it: how many bytes it has read by now.
@@ -313,7 +321,10 @@ impl<'m> Reader<'m> {
                 self.found.tree_fault = self.tree.fault.take().map(|path| self.show(&path));
             }
             Shape::Raw(names) => self.found.raw_names = names.finish(),
-            Shape::Hits(finder) => {
+            Shape::Hits(mut finder) => {
+                if let Some(line) = finder.last_complaint() {
+                    self.complaint(&line, "", said);
+                }
                 (self.found.listing_is_whole, self.found.searched) = finder.finish();
             }
             Shape::RawHits(finder) => {
@@ -430,6 +441,12 @@ impl<'m> Reader<'m> {
         let shown = self.show(line);
         let own = own_words(line, &self.names, item);
         let symptoms = Symptoms::of(&own);
+        // 0.14 has no words but these.
+        let not_restored = text
+            .strip_prefix("ignoring error for ")
+            .filter(|_| self.kind == StepKind::Restore)
+            .and_then(|rest| rest.split_once(": "))
+            .map(|(path, reason)| (self.mask.hide(path), self.from_outside(self.mask.hide(reason))));
         let found = &mut self.found;
         found.symptoms = found.symptoms.and(symptoms);
         if found.holder.is_none() {
@@ -441,13 +458,8 @@ impl<'m> Reader<'m> {
         if matches!(self.kind, StepKind::Choose | StepKind::Find) && symptoms.has(Symptom::Ignored) {
             found.ignored = found.ignored.saturating_add(1);
         }
-        // 0.14 has no words but these.
-        if self.kind == StepKind::Restore
-            && let Some((path, reason)) =
-                text.strip_prefix("ignoring error for ").and_then(|rest| rest.split_once(": "))
-        {
-            let reason = from_outside(self.kind, self.mask.hide(reason));
-            found.failures.add(&self.mask.hide(path), &reason);
+        if let Some((path, reason)) = not_restored {
+            found.failures.add(&path, &reason);
         }
         if let Some(path) = text.strip_suffix(" does not exist, skipping")
             && found.missing.len() < MAX_MISSING
@@ -511,10 +523,12 @@ impl<'m> Reader<'m> {
                     "deleted" => {
                         restored.deleted += 1;
                         let deleted = restored.deleted;
+                        // Whoever tries it first wants to know just this.
+                        let stream = if self.is_dry { LogStream::Agent } else { LogStream::Out };
                         if deleted <= MOST_NAMED_DELETED {
-                            said.push_back(Said::Log(LogStream::Out, self.show(&format!("delete: {path}"))));
+                            said.push_back(Said::Log(stream, self.show(&format!("delete: {path}"))));
                         } else if deleted == MOST_NAMED_DELETED + 1 {
-                            said.push_back(Said::Log(LogStream::Out, NOT_NAMED.to_owned()));
+                            said.push_back(Said::Log(stream, NOT_NAMED.to_owned()));
                         }
                         return;
                     }
@@ -603,7 +617,7 @@ impl<'m> Reader<'m> {
             (false, false) => format!("{item}: {reason}"),
         };
         if self.kind == StepKind::Restore {
-            let (item, reason) = (self.mask.hide(item), from_outside(self.kind, self.mask.hide(&line)));
+            let (item, reason) = (self.mask.hide(item), self.from_outside(self.mask.hide(&line)));
             let reason =
                 reason.strip_prefix(&*item).map_or(&*reason, |rest| rest.trim_start_matches([':', ' ']));
             self.found.failures.add(&item, &log_line(reason));
@@ -680,17 +694,16 @@ impl<'m> Reader<'m> {
     }
 
     fn show(&self, text: &str) -> String {
-        log_line(&from_outside(self.kind, self.mask.hide(text)))
+        log_line(&self.from_outside(self.mask.hide(text)))
     }
-}
 
-/// What a restore calls by the folder that it was started in, as it is called from outside: as in the snapshot, or below
-/// the target's own name.
-fn from_outside(kind: StepKind, text: Cow<'_, str>) -> Cow<'_, str> {
-    if kind != StepKind::Restore || !text.contains(STARTED_IN) {
-        return text;
+    /// What a restore calls by the folder that it was started in, as it is called in the snapshot.
+    fn from_outside<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
+        if !text.contains(STARTED_IN) || !self.target.starts_with(STARTED_IN) {
+            return text;
+        }
+        Cow::Owned(text.replace(&self.target, "").replace(STARTED_IN, ""))
     }
-    Cow::Owned(text.replace(RESTORE_FOLDER, "").replace(STARTED_IN, ""))
 }
 
 fn string<'v>(value: &'v Value, key: &str) -> &'v str {

@@ -225,7 +225,7 @@ pub(crate) async fn run_step(
         reader.searching(search);
     }
     reader.picking(&step.picks);
-    reader.restoring(step.totals, &step.fates);
+    reader.restoring(step);
     reader.drawing(step.draw);
     reader.about(&step.members, &step.others);
     reader.of_repository(launch.repository);

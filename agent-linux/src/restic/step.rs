@@ -177,6 +177,12 @@ impl Step {
         Some(step)
     }
 
+    /// Of a restore: where it goes; empty = it is none.
+    pub(super) fn target(&self) -> String {
+        let target = self.options.iter().find_map(|option| option.as_bytes().strip_prefix(b"--target="));
+        target.map_or_else(String::new, |target| String::from_utf8_lossy(target).into_owned())
+    }
+
     /// All arguments, in the order in which restic is given them.
     #[must_use]
     pub fn all_args(&self) -> Vec<&OsStr> {

@@ -1,11 +1,15 @@
 //! What the three versions really said, in many situations, through parsing and judging.
 
 use agent_linux::restic::{
+    args::list_locks,
     findings::Findings,
     mask::Mask,
     outcome::{Ended, Stop, judge},
     parse::{Reader, Said},
-    step::StepKind::{self, *},
+    step::{
+        Step,
+        StepKind::{self, *},
+    },
     version::Version,
 };
 use schema::{
@@ -293,6 +297,11 @@ fn the_ways_in_which_restic_does_not_even_start_are_told() {
     assert!(verdict.message.starts_with("The agent could not start restic"), "{}", verdict.message);
 }
 
+fn restoring_into(name: &str) -> Step {
+    let options = vec![format!("--target=/proc/self/cwd/{name}").into()];
+    Step { kind: Restore, options, ..list_locks() }
+}
+
 /// Of restic 0.14 and 0.18, without permission to write.
 #[test]
 fn what_is_said_of_a_restore_names_files_as_they_are_called_from_outside() {
@@ -310,11 +319,13 @@ fn what_is_said_of_a_restore_names_files_as_they_are_called_from_outside() {
         (
             r#"{"message_type":"error","error":{"message":"mkdir /proc/self/cwd/named/src: permission denied"},"during":"restore","item":"/src"}"#,
             "/src",
-            "mkdir named/src: permission denied",
+            "mkdir /src: permission denied",
         ),
     ] {
         let mask = Mask::new([]);
         let (mut reader, mut said) = (Reader::new(Restore, &mask), VecDeque::new());
+        let step = restoring_into(if line.contains("/named/") { "named" } else { ".holdfast-restoring" });
+        reader.restoring(&step);
         reader.stderr(format!("{line}\n").as_bytes(), &mut said);
         let found = reader.finish(&mut said);
         assert_eq!(found.failures.named, [(path.to_owned(), reason.to_owned())]);

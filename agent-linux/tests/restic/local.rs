@@ -293,8 +293,10 @@ async fn what_is_there_is_dealt_with_as_said_and_the_dry_run_says_it_before() {
             assert_eq!(fs::read(&file).unwrap() == b"1".repeat(5000), replaced == 1, "{overwrite}");
         }
         // Deleting asks, and does what the plan has said.
-        let plan = restore(&["--delete", "--dry-run"]).must_end(0).line("plan");
-        assert_eq!(numbers(&plan)[4], 1, "{plan}");
+        let tried = restore(&["--delete", "--dry-run"]).must_end(0);
+        assert_eq!(numbers(&tried.line("plan"))[4], 1, "{tried:?}");
+        let names = |line: &Value| line["text"].as_str().is_some_and(|text| text.ends_with("/more"));
+        assert!(tried.lines("log").iter().any(names), "{tried:?}");
         restore(&["--delete"]).must_end(2);
         assert!(there.join("more").exists());
         let done = restore(&["--delete", "--yes"]).must_end(0).line("restored");

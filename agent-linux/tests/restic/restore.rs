@@ -580,7 +580,7 @@ async fn a_folder_with_something_in_it_is_not_removed_for_a_file() {
                 if held == "file" && delete {
                     let ran = ran.failed(Class::Policy);
                     let said = &ran.end.message;
-                    assert!(said.contains("/file is no file there, and in the snapshot it is one"), "{said}");
+                    assert!(said.contains("/file is a folder there and a file in the snapshot"), "{said}");
                     continue;
                 }
                 assert_eq!(ran.end.outcome, Outcome::Warning, "{ran:#?}");

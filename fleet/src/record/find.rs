@@ -49,7 +49,7 @@ pub struct FoundVersion {
     pub bytes: u64,
     /// Of a folder: how many files are in it.
     pub files: u64,
-    /// When it was changed last; `None` = not known.
+    /// When it was changed last; of a folder, when anything in it was. `None` = not known.
     pub modified_at: Option<Timestamp>,
 }
 

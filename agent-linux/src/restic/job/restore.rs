@@ -328,8 +328,15 @@ impl Job<'_> {
                     plan.step.fates = fates.into();
                     return Ok(());
                 };
-                let shown = at(target, path.as_bytes());
-                format!("{} is no file there, and in the snapshot it is one", shown.display())
+                let there = at(target, path.as_bytes());
+                let shown = there.display();
+                if there.is_dir() {
+                    format!(
+                        "{shown} is a folder there and a file in the snapshot, and a restore that deletes would remove it with all that is in it. Delete nothing, or move it away first"
+                    )
+                } else {
+                    format!("{shown} is no file there, and in the snapshot it is one")
+                }
             }
             Ok(Err(why)) => why,
             Err(error) => error.to_string(),
@@ -420,7 +427,7 @@ impl Job<'_> {
             && done.failed == 0;
         let failed = done.failed;
         let restored = done.files + done.replaced + done.skipped;
-        let has_begun = is_whole || restored > 0;
+        let has_begun = is_whole || restored > 0 || done.deleted > 0;
         if has_begun {
             self.summary = JobSummary::Restore(done);
         }

@@ -63,6 +63,7 @@ pub(crate) struct FoundVersionOut {
     bytes: u64,
     /// Of a folder: how many files are in it; else 0.
     files: u64,
+    /// Of a folder: when anything in it was changed last, permissions among it.
     modified_at: Option<String>,
     /// How many of the snapshots that were looked through have it.
     snapshots: usize,
