@@ -56,6 +56,8 @@ pub(crate) struct PlanView {
     pub(crate) more_failures: Option<String>,
     /// What is lost by it.
     pub(crate) loses: Option<String>,
+    /// What the snapshot is known to lack, where what it lacks is deleted.
+    pub(crate) lacks: Option<String>,
     /// The room that lacks.
     pub(crate) no_space: Option<String>,
     /// A restore to the same place that was not whole.
@@ -89,6 +91,7 @@ impl PlanView {
             failures: vec![Failure { path: s.text("/srv/a"), reason: s.text("not in this snapshot") }],
             more_failures: s.some("and 7 more: the log names them"),
             loses: s.some("14 files are replaced and 3 deleted."),
+            lacks: s.some("missing /srv/photos"),
             no_space: s.some("4.60 GiB are needed, 1.20 GiB are free."),
             unfinished: Some(Unfinished { href: "/jobs/01".to_owned(), when: s.when() }),
             is_estimate: true,
@@ -268,6 +271,7 @@ pub(super) fn view(
         failures: failures(found),
         more_failures: more_failures(found),
         loses: if has_plan { loses(found) } else { None },
+        lacks: None,
         unfinished: unfinished.map(|job| Unfinished {
             href: format!("/jobs/{}", job.id),
             when: When::short(job.finished_at.unwrap_or(job.created_at)),

@@ -13,7 +13,7 @@ use crate::app::Ctx;
 use crate::format::many;
 use crate::problem::Problem;
 use crate::template::View;
-use crate::words::{overwrite, restore_target};
+use crate::words::{overwrite, restore_target, snapshot_lacks};
 use fleet::record::{FolderPlace, Host, RestorePlan, RestoreTarget};
 use fleet::{FleetState, JobRequest, Refused, RunnerSetback};
 use schema::report::EntryKind;
@@ -266,8 +266,12 @@ pub(super) fn read(
             view.change_what = format!("{change}&step=what");
             view.change_where = format!("{change}&step=where");
             let unfinished = plan::unfinished_there(state, runner.id, planned)?;
-            view.plan =
-                Some(PlanView { typed, ..plan::view(&runner, &job, planned, why, unfinished.as_ref()) });
+            let lacks = match listing.find(&planned.snapshot).filter(|_| planned.delete) {
+                Some(row) => snapshot_lacks(row, &state.lacking(host.id)?),
+                None => None,
+            };
+            let view_of_plan = plan::view(&runner, &job, planned, why, unfinished.as_ref());
+            view.plan = Some(PlanView { typed, lacks, ..view_of_plan });
         }
     }
     Ok(view)
