@@ -70,7 +70,7 @@ pub enum LinkError {
     },
     /// The login was refused.
     #[error(
-        "{0} refuses the login: the server does not know this host any more, or it was enrolled again elsewhere. To enrol this machine again: stop the agent, make a new token in the server's pages, and run holdfast-agent enroll --force TOKEN"
+        "{0} refuses the login: the server does not know this host any more, or it was enrolled again elsewhere. Was the server restored from an archive of before this machine was enrolled, take it in on its page Refused connections. Else enrol this machine again: stop the agent, make a new token in the server's pages, and run holdfast-agent enroll --force TOKEN"
     )]
     Login(String),
     /// Two machines have the same identity.

@@ -118,8 +118,8 @@ pub use archive::{
     ARCHIVE_PARTS, About, ArchiveError, ArchiveFolder, ArchiveKey, ArchiveKeyFacts, ArchiveOpener,
     ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Beside, Contents, DrawnIdentity,
     GoodArchive, Holds, Kept, MadeAside, NoArchive, Parts, Promotion, Rehearsal, RestoreAs, Restored,
-    Scratch, archive_name, check_archive, check_recipient, is_drawn, look_through, new_identity, promote,
-    recipient_of, rehearse, remove_left_drafts, restore, restore_as,
+    Scratch, archive_name, check_archive, check_recipient, is_drawn, look_through, may_restore_into,
+    new_identity, promote, recipient_of, rehearse, remove_left_drafts, restore, restore_as,
 };
 pub use authority::AuthorityUse;
 pub use budget::OverBudget;

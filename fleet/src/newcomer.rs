@@ -63,7 +63,7 @@ impl Fleet {
         let found = context.knocking().get(host).cloned();
         let Some((ticket, password_sha256)) = found.filter(|(ticket, _)| ticket.enrolled_at == enrolled_at)
         else {
-            return Err(Refused::HostNotFound);
+            return Err(Refused::NewcomerNotFound);
         };
         let taken = self.write(by, move |op| take_in(op, &ticket, password_sha256)).await?;
         context.knocking().forget(host);
@@ -86,7 +86,7 @@ fn is_newer(reads: &impl Reads, ticket: &Ticket) -> Result<bool, StoreError> {
 fn take_in(op: &mut Op<'_, '_>, ticket: &Ticket, password_sha256: [u8; 32]) -> Result<Host, Refused> {
     let (id, now) = (ticket.host, op.now);
     if !is_newer(op.tx, ticket)? {
-        return Err(Refused::HostNotFound);
+        return Err(Refused::NewcomerNotFound);
     }
     let before = match op.tx.get(&HOSTS, &id)? {
         Some(host) => host,

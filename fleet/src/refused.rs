@@ -46,6 +46,11 @@ pub enum Refused {
     /// There is no such host.
     #[error("there is no such host; it may have been deleted")]
     HostNotFound,
+    /// No machine asks to be taken in as this host.
+    #[error(
+        "no machine asks to be taken in as this host: it was taken in already, or has not tried again since this server started"
+    )]
+    NewcomerNotFound,
     /// There is no such source group.
     #[error("the host has no source group of this name")]
     GroupNotFound,
@@ -254,6 +259,7 @@ impl Refused {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::HostNotFound => "host_not_found",
+            Self::NewcomerNotFound => "newcomer_not_found",
             Self::GroupNotFound => "group_not_found",
             Self::ScheduleNotFound => "schedule_not_found",
             Self::PendingNotFound => "pending_not_found",

@@ -112,6 +112,7 @@ impl From<Problem> for Response<Body> {
 fn status(refused: &Refused) -> StatusCode {
     match refused {
         Refused::HostNotFound
+        | Refused::NewcomerNotFound
         | Refused::GroupNotFound
         | Refused::ScheduleNotFound
         | Refused::PendingNotFound

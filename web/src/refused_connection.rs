@@ -1,5 +1,7 @@
 //! Connections that the broker did not let in: what is told of them, and what to do.
 
+use fleet::Newcomer;
+
 /// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NotLetIn {
@@ -223,6 +225,14 @@ pub struct RefusedConnection {
     pub last_ms_ago: u64,
     /// How long ago it was let in after all, in milliseconds; `None` = it was not since the last.
     pub let_in_ms_ago: Option<u64>,
+}
+
+impl RefusedConnection {
+    /// Whether there is still something to say of it: one that was taken in is let in when it tries next.
+    pub(crate) fn stands(&self, newcomers: &[Newcomer]) -> bool {
+        let is_it = |newcomer: &Newcomer| self.name.as_deref() == Some(newcomer.host.to_string().as_str());
+        self.reason != NotLetIn::Newcomer || self.let_in_ms_ago.is_some() || newcomers.iter().any(is_it)
+    }
 }
 
 /// Those of the last day.

@@ -9,7 +9,7 @@ use crate::{
 use anyhow::Context;
 use fleet::{
     About, ArchiveError, ArchiveOpener, Contents, Driver, Holds, Rehearsal, RestoreAs, Restored, Scratch,
-    look_through, record::Secret,
+    look_through, may_restore_into, record::Secret,
 };
 use schema::{Incarnation, Timestamp};
 use std::{
@@ -27,6 +27,9 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<ExitCode> {
     let archive = &options.archive;
     // Before a passphrase is asked for.
     let opened = File::open(archive).with_context(|| archive.display().to_string())?;
+    if let Some(data_dir) = options.data_dir.as_ref().filter(|_| !options.rehearse) {
+        may_restore_into(data_dir).map_err(no_room)?;
+    }
     let opener = opener(options)?;
     if options.rehearse {
         return rehearse(options, opener);
@@ -50,9 +53,10 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<ExitCode> {
         told["restored_incarnation"] = restored.incarnation.0.into();
         told["parts"] = restored.parts.clone().into();
         told["succeeded_by"] = restored.succession.as_ref().map(|it| it.incarnation.0).into();
+        told["programs"] = settings_in(data_dir).ok().map(|it| it.notice_scripts.unwrap_or_default()).into();
         out::line(told)?;
     } else {
-        out::print(done(data_dir, &restored))?;
+        out::print(done(data_dir, &restored, settings_in(data_dir)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -128,14 +132,19 @@ fn unless_ended<T: Send + 'static>(
 
 /// Whether a server with this folder and the settings in it would start.
 fn would_start(data_dir: &Path) -> anyhow::Result<()> {
-    let settings = data_dir.join("settings.toml");
     let layers = Layers {
         flags: Layer { data_dir: Some(data_dir.to_owned()), ..Layer::default() },
-        file: if settings.exists() { Layer::from_file(&settings)? } else { Layer::default() },
+        file: settings_in(data_dir)?,
         hostname: platform::hostname(),
         ..Layers::default()
     };
     data::check(&layers.resolve()?).map(drop)
+}
+
+/// The settings that came with an archive.
+fn settings_in(data_dir: &Path) -> anyhow::Result<Layer> {
+    let settings = data_dir.join("settings.toml");
+    Ok(if settings.exists() { Layer::from_file(&settings)? } else { Layer::default() })
 }
 
 /// How long ago something was, or how far it is ahead: pure.
@@ -270,7 +279,7 @@ pub(crate) fn warning(incarnation: Incarnation) -> String {
 }
 
 /// What was done, and what is to be done next.
-fn done(data_dir: &Path, restored: &Restored) -> String {
+fn done(data_dir: &Path, restored: &Restored, settings: anyhow::Result<Layer>) -> String {
     let about = &restored.about;
     let folder = data_dir.display();
     let mut text = format!(
@@ -288,6 +297,21 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
         text.push_str(
             "settings.toml has the settings that were in force; look through it for folders and addresses of the other machine.\n",
         );
+    }
+    match settings {
+        Err(why) => {
+            text.push_str(&format!("It can't be read, and a server does not start with it: {why:#}.\n"))
+        }
+        Ok(Layer { notice_scripts, archive_dir, .. }) => {
+            for program in notice_scripts.iter().flatten() {
+                text.push_str(&format!(
+                    "By settings.toml the server starts the program {program} when a notice is to be told: is it yours?\n"
+                ));
+            }
+            if let Some(folder) = archive_dir {
+                text.push_str(&format!("By settings.toml its own archives go to {}.\n", folder.display()));
+            }
+        }
     }
     if has("brought/certificate.pem") || has("brought/pages-certificate.pem") {
         text.push_str(&format!(
@@ -349,14 +373,40 @@ mod tests {
         }
     }
 
+    fn about() -> About {
+        let about = serde_json::json!({
+            "holdfast_archive": 1, "made_at_ms": 1_780_000_000_000_u64, "server_version": "0.1.0", "data_format": 5,
+            "incarnation": 3, "hosts": 2, "mqtt_address": "a:1",
+        });
+        serde_json::from_value(about).unwrap()
+    }
+
+    #[test]
+    fn programs_that_the_settings_of_an_archive_name_are_told() {
+        let restored = Restored {
+            about: about(),
+            rows: 7,
+            incarnation: Incarnation(4),
+            parts: vec!["settings.toml"],
+            succession: None,
+        };
+        let scratch = tempfile::tempdir().unwrap();
+        let said = || done(scratch.path(), &restored, settings_in(scratch.path()));
+        assert!(!said().contains("program"));
+        for (settings, words) in [
+            ("notice_scripts = [\"sms=/opt/sms\"]", "starts the program sms=/opt/sms when"),
+            ("archive_dir = \"/mnt/a\"", "archives go to /mnt/a."),
+            ("unknown_of_later = 1", "a server does not start with it"),
+        ] {
+            fs::write(scratch.path().join("settings.toml"), settings).unwrap();
+            assert!(said().contains(words), "{}", said());
+        }
+    }
+
     #[test]
     fn what_an_archive_is_of_says_that_its_server_stood_still() {
         let said = |succeeded_by| {
-            let about = serde_json::from_value(serde_json::json!({
-                "holdfast_archive": 1, "made_at_ms": 1_780_000_000_000_u64, "server_version": "0.1.0", "data_format": 5,
-                "incarnation": 3, "hosts": 2, "mqtt_address": "a:1",
-            }));
-            let found = Contents { about: about.unwrap(), rows: 7, succeeded_by };
+            let found = Contents { about: about(), rows: 7, succeeded_by };
             (in_words(Path::new("/a.age"), &found), of_contents(&found)["succeeded_by"].as_u64())
         };
         let (words, told) = said(Some(Incarnation(9)));

@@ -49,8 +49,8 @@ pub(crate) use new_folder::NewFolder;
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
 pub use rehearse::{Holds, Rehearsal, Scratch, rehearse};
-pub(crate) use restore::is_free;
 pub use restore::{
-    GoodArchive, Promotion, RestoreAs, Restored, check as check_archive, promote, restore, restore_as,
+    GoodArchive, Promotion, RestoreAs, Restored, check as check_archive, may_restore_into, promote, restore,
+    restore_as,
 };
 pub use write::{ArchivePart, Archiving, Beside};

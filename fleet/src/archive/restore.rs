@@ -88,8 +88,8 @@ pub fn restore_as(
     driver: Driver,
     wish: RestoreAs,
 ) -> Result<Restored, ArchiveError> {
-    is_free(data_dir)?;
-    restore_into(archive, opener, data_dir, (driver, wish), None, is_free)
+    may_restore_into(data_dir)?;
+    restore_into(archive, opener, data_dir, (driver, wish), None, may_restore_into)
 }
 
 /// Makes a standby the server, in its own folder beside what it keeps there. Where it is torn, doing it again goes on from
@@ -188,7 +188,7 @@ fn restore_into(
 }
 
 /// Whether a server may be restored there: nothing is in it, or what a restore has left that did not end.
-pub(crate) fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
+pub fn may_restore_into(data_dir: &Path) -> Result<(), ArchiveError> {
     let failed = || failed_at(data_dir);
     let mut entries = match fs::read_dir(data_dir) {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),

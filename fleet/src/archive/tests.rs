@@ -300,7 +300,7 @@ async fn a_restore_that_fails_removes_only_what_it_has_made() {
     let (bytes, opener) = quick(folder.path()).await;
     let (archive, to) = (folder.path().join("archive.age"), folder.path().join("new"));
     fs::write(&archive, &bytes).unwrap();
-    let mut first = NewFolder::begin(&to, "words", is_free).unwrap();
+    let mut first = NewFolder::begin(&to, "words", may_restore_into).unwrap();
     let refused = restore(&archive, &opener, &to, driver()).unwrap_err();
     assert!(matches!(refused, ArchiveError::Busy(_)), "{refused}");
     first.put("tls/ca.pem", b"its own").unwrap();
@@ -568,7 +568,8 @@ async fn archives_are_of_one_instant_while_others_write_and_only_whole_ones_coun
     assert!(of_a_moment > 0, "each of them was overtaken");
     // What a kill has left, and what is not the server's.
     fs::create_dir_all(&place.path).unwrap();
-    let draft = place.path.join(format!("{}.77.new", archive_name(NOW)));
+    // No process has a number as high as this one.
+    let draft = place.path.join(format!("{}.4194305.new", archive_name(NOW)));
     fs::write(&draft, "half").unwrap();
     fs::write(place.path.join("letter.txt"), "mine").unwrap();
     let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();

@@ -3,7 +3,7 @@
 use super::fill::{fill, survey};
 use super::readable::tell;
 use super::rebuild::rebuild;
-use crate::archive::{ARCHIVE_PARTS, ArchiveError, NewFolder, is_free};
+use crate::archive::{ARCHIVE_PARTS, ArchiveError, NewFolder, may_restore_into};
 use crate::audit;
 use crate::context::Context;
 use crate::damage::Damage;
@@ -99,13 +99,13 @@ pub fn salvage(from: &Pieces, data_dir: &Path, driver: Driver) -> Result<Salvage
     if is_in_use(&file) {
         return Err(SalvageError::InUse(file));
     }
-    is_free(data_dir)?;
+    may_restore_into(data_dir)?;
     let pages = PageFile::open(&file).map_err(|why| OpenError::Folder { path: file.clone(), why })?;
     if survey(&pages).rows() == 0 {
         return Err(SalvageError::Nothing(file));
     }
     let words = "A server is being salvaged into this folder. When that did not end: salvage it again.\n";
-    let folder = NewFolder::begin(data_dir, words, is_free)?;
+    let folder = NewFolder::begin(data_dir, words, may_restore_into)?;
     write(&pages, &file, folder, &parts, master, driver)
 }
 

@@ -161,6 +161,9 @@ fn a_server_whose_disk_burned_is_back_from_its_archive_and_so_are_its_agents_by_
     assert!(said.contains("incarnation 1") && said.contains("holdfast-server serve --config"), "{said}");
     let full = holdfast(&restore, "");
     assert!(full.status.code() == Some(1) && full.output.contains("is not empty"), "{}", full.output);
+    // Nobody is asked for a passphrase in vain.
+    let unasked = holdfast(&["restore", &at_rest, "--data-dir", &data_word], "");
+    assert!(unasked.output.contains("is not empty"), "{}", unasked.output);
     assert!(["--check", "--rehearse"].iter().all(|word| full.output.contains(word)), "{}", full.output);
     scene.server.start_again();
     scene.api().wait_online(&host, true, LONG);
@@ -245,7 +248,14 @@ fn a_machine_that_only_the_lost_server_has_enrolled_is_taken_in_by_one_press() {
     assert!(row["enrolled_at"].is_string() && row["hostname"].is_string(), "{row}");
     let path = format!("/api/refused-connections/{}/take-in", agent.host);
     let _ = server.api.post(&path, None).expect(204);
-    assert_eq!(server.api.post(&path, None).status, 404, "it does not knock any more");
+    let again = server.api.post(&path, None).expect(404);
+    assert_eq!(again["error"]["code"], "newcomer_not_found", "{again}");
+    let rows = server.api.get("/api/refused-connections").expect(200);
+    let is_it = |row: &Value| row["name"] == agent.host.as_str();
+    assert!(
+        !rows["items"].as_array().into_iter().flatten().any(is_it),
+        "there is nothing to be done: {rows}"
+    );
     // It tries again within a quarter of an hour by itself.
     agent.stop();
     agent.start();

@@ -15,6 +15,8 @@ pub(crate) async fn list(ctx: Ctx) -> Result<Json<List<RefusedConnectionOut>>, P
     let rows = ctx.read(|ctx, state| {
         let (found, now) = ((ctx.app.settings.refused_connections)(), ctx.now());
         let newcomers = ctx.app.fleet.newcomers();
+        // One that was taken in is refused no more.
+        let stands = |refused: &RefusedConnection| refused.stands(&newcomers);
         let row = |refused: RefusedConnection| {
             let id = refused.name.as_deref().and_then(|name| name.parse().ok());
             let host = id.map(|id| state.host(id)).transpose()?.flatten();
@@ -23,7 +25,7 @@ pub(crate) async fn list(ctx: Ctx) -> Result<Json<List<RefusedConnectionOut>>, P
             let name = host.map(|host| host.name).or_else(|| newcomer.map(|newcomer| newcomer.name.clone()));
             Ok(RefusedConnectionOut::new(now, refused, name, newcomer))
         };
-        found.rows.into_iter().map(row).collect::<Result<Vec<_>, Problem>>()
+        found.rows.into_iter().filter(stands).map(row).collect::<Result<Vec<_>, Problem>>()
     });
     Ok(List::whole(rows.await?))
 }
@@ -32,7 +34,7 @@ pub(crate) async fn list(ctx: Ctx) -> Result<Json<List<RefusedConnectionOut>>, P
 pub(crate) async fn take_in(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
     let newcomers = ctx.app.fleet.newcomers();
     let found = newcomers.into_iter().find(|newcomer| newcomer.host.to_string() == host);
-    let found = found.ok_or(Refused::HostNotFound)?;
+    let found = found.ok_or(Refused::NewcomerNotFound)?;
     ctx.app.fleet.take_in(found.host, found.enrolled_at, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -84,7 +84,8 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
         ctx.page(&RefusedView {
             rows: {
                 let newcomers = ctx.app.fleet.newcomers();
-                found.rows.iter().map(|refused| row((&hosts, &newcomers), now, refused)).collect()
+                let refused = found.rows.iter().filter(|refused| refused.stands(&newcomers));
+                refused.map(|refused| row((&hosts, &newcomers), now, refused)).collect()
             },
             left_out: (found.left_out > 0).then(|| {
                 let rows = many(found.left_out, "row");
@@ -141,7 +142,7 @@ fn find(newcomers: Vec<Newcomer>, host: &str, enrolled_at: &str) -> Result<Newco
     let is_it = |newcomer: &Newcomer| {
         newcomer.host.to_string() == host && newcomer.enrolled_at.0.to_string() == enrolled_at
     };
-    newcomers.into_iter().find(is_it).ok_or(Refused::HostNotFound)
+    newcomers.into_iter().find(is_it).ok_or(Refused::NewcomerNotFound)
 }
 
 /// `GET /refused-connections/{host}/{enrolled_at}`: whether a machine is to be taken in.
@@ -197,7 +198,8 @@ pub(crate) async fn take_in(
     ctx: Ctx,
     Path((host, enrolled_at)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let found = find(ctx.app.fleet.newcomers(), &host, &enrolled_at)?;
+    // It was taken in, by a first press of the button.
+    let Ok(found) = find(ctx.app.fleet.newcomers(), &host, &enrolled_at) else { return Ok(ctx.go(HREF)) };
     let host = ctx.app.fleet.take_in(found.host, found.enrolled_at, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{}", host.id)))
 }
