@@ -76,11 +76,13 @@ impl Word {
 /// Takes a person's word that the next start may come with another authority, where it is needed.
 pub async fn accept_authority(data_dir: &Path) -> anyhow::Result<Word> {
     let pieces = Pieces::from(data_dir);
+    if is_trusted(&pieces).await? {
+        // One of before would let the next start take any other.
+        pieces.take_back_authority()?;
+        return Ok(Word::NotNeeded);
+    }
     if pieces.accepts_authority()? {
         return Ok(Word::Given);
-    }
-    if is_trusted(&pieces).await? {
-        return Ok(Word::NotNeeded);
     }
     pieces.accept_authority()?;
     Ok(Word::Taken)

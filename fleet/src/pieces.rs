@@ -251,6 +251,11 @@ impl Pieces {
         )
     }
 
+    /// The authority that is there is the right one after all: what was said before counts no more.
+    pub fn take_back_authority(&self) -> Result<(), OpenError> {
+        self.authority_accepted()
+    }
+
     /// The server has started with the accepted authority: the file that says so is removed.
     pub(crate) fn authority_accepted(&self) -> Result<(), OpenError> {
         remove(&self.data_dir.join(ACCEPT_FILE))

@@ -32,6 +32,7 @@ pub(crate) fn of_server(config: &Config, fleet: &Fleet, tls: &Arc<Tls>) -> Archi
         path: config.archive_dir.value.clone(),
         keep: config.archives_kept.value,
         makes: config.archive_dir.source == Source::Default,
+        last: Some(config.data_dir.value.join("archive-dir.last")),
     };
     let (config, tls) = (config.clone(), Arc::clone(tls));
     let parts = move || parts::beside(&config, tls.authority_parts());

@@ -153,6 +153,26 @@ impl StandbyFolder {
         self.path.join("server")
     }
 
+    /// Writes down that the server has said that another one has its place; once, with when that was. Or takes it back: it is
+    /// the server again.
+    pub(super) fn note_superseded(&self, at: Option<&str>) -> anyhow::Result<()> {
+        let path = self.path.join("superseded");
+        match (at, path.exists()) {
+            (Some(at), false) => write(&path, at.as_bytes()),
+            (None, true) => fs::remove_file(&path).with_context(|| path.display().to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// When the server has said that another one has its place; `None` = it has not.
+    pub(super) fn superseded(&self) -> anyhow::Result<Option<String>> {
+        let path = self.path.join("superseded");
+        match fs::read_to_string(&path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).with_context(|| path.display().to_string()),
+        }
+    }
+
     /// Removes what came and was not kept.
     pub(super) fn remove_incoming(&self) {
         match fs::remove_file(self.incoming()) {
@@ -170,7 +190,7 @@ impl StandbyFolder {
 
     /// The archives.
     pub(super) fn archives(&self) -> ArchiveFolder {
-        ArchiveFolder { path: self.path.join("archives"), keep: ARCHIVES_KEPT, makes: false }
+        ArchiveFolder { path: self.path.join("archives"), keep: ARCHIVES_KEPT, makes: false, last: None }
     }
 
     /// Gives what came its name, and removes what is damaged and those that are too many.

@@ -242,6 +242,18 @@ impl Follower {
             self.look().await;
         }
         let now = clock::now();
+        // For whoever promotes this one later, when that server may not be there to say it again.
+        let noted = match &tried {
+            Err(Trouble::Superseded) => self.folder.note_superseded(Some(&web::rfc3339(now))),
+            Ok(Fetched::Current | Fetched::Archive { .. }) => self.folder.note_superseded(None),
+            _ => Ok(()),
+        };
+        if let Err(why) = noted {
+            tracing::error!(
+                why = format!("{why:#}"),
+                "whether another server has that one's place can't be written down"
+            );
+        }
         let mut standing = self.standing_now();
         standing.busy = if matches!(tried, Ok(Fetched::Busy)) { standing.busy + 1 } else { 0 };
         let tried = match tried {

@@ -9,6 +9,7 @@
 //! token            with which it asks; an admin of the server gives it (or --follow-token-file)
 //! following.json   whom it follows and how that one is known: what `promote` has to know
 //! server           which server's archives these are
+//! superseded       since when the server says that another one has its place: `promote` has to know that, too
 //! archives/        the newest archives, each read to its end and checked as by a restore, once a day again
 //! lock             held by whoever works here: the standby, or `promote`
 //! ```

@@ -32,6 +32,8 @@ use std::{fmt::Write as _, path::Path, process::ExitCode, sync::Arc, time::Durat
 
 /// The server still answers, and nothing was done.
 const ANSWERS: u8 = 3;
+/// The header by which a server says that it only reads, and why.
+const ONLY_READS: &str = "holdfast-only-reads";
 /// How long the server may take to show that it is there.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The longest answer that is read, in bytes.
@@ -47,13 +49,16 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Serialize)]
 struct Told {
     /// `done`; `already`: it was done before; `answers`, `hangs` or `other_answers`: something is still where the server was;
-    /// `unreachable`: that can't be told from here. With these four nothing was done.
+    /// `unreachable`: that can't be told from here; `superseded`: another server has had that one's place since. With these five
+    /// nothing was done.
     state: &'static str,
     /// With `other_answers`: what it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<String>,
     /// What was found where the server was; null: nobody looked.
     found: Option<String>,
+    /// Another server has had that one's place since, as it has told this standby.
+    superseded: bool,
     /// The server that was followed.
     follows: String,
     /// What this server is now.
@@ -106,6 +111,7 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         state,
         answer: None,
         found: None,
+        superseded: false,
         skipped: Vec::new(),
         follows: following.url.clone(),
         incarnation: None,
@@ -121,8 +127,16 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         return Ok(nothing("already"));
     }
     let mut found = None;
+    let superseded = folder.superseded()?;
     if !options.force {
         let (state, seen) = match there(&following, ANSWER_WITHIN).await? {
+            // It need not be there any more to have said so.
+            There::Nobody(_) | There::Unreachable(_) | There::Hangs(_) | There::Other(_)
+                if superseded.is_some() =>
+            {
+                (Some("superseded"), said_so(superseded.as_deref()))
+            }
+            There::Superseded => (Some("superseded"), "it says so itself".to_owned()),
             There::Nobody(seen) => (None, seen),
             There::Server => (Some("answers"), "a Holdfast server".to_owned()),
             There::Hangs(seen) => (Some("hangs"), seen),
@@ -155,7 +169,8 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     folder.remove_token();
     let about = &restored.about;
     Ok(Told {
-        found,
+        found: found.or_else(|| superseded.as_deref().map(|at| said_so(Some(at)))),
+        superseded: superseded.is_some(),
         skipped,
         incarnation: Some(restored.incarnation.0),
         archive: Some(archive),
@@ -164,6 +179,11 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         address_known: is_known(about, &addresses),
         ..nothing("done")
     })
+}
+
+/// How it is known that another server has the place of the one that was followed.
+fn said_so(at: Option<&str>) -> String {
+    format!("it said so to this standby, {}", at.unwrap_or_default())
 }
 
 /// Whether there is a server in this folder already.
@@ -189,6 +209,8 @@ enum There {
     Nobody(String),
     /// A Holdfast server.
     Server,
+    /// One that stands still, for another one has its place.
+    Superseded,
     /// Something takes the connection, or a proxy before it does, and says nothing: it may be too busy, or be stopped in the
     /// middle.
     Hangs(String),
@@ -214,6 +236,9 @@ async fn there(following: &Following, within: Duration) -> anyhow::Result<There>
             // And one that waits for it in vain, as for a server that hangs.
             status @ StatusCode::GATEWAY_TIMEOUT => {
                 There::Hangs(format!("a proxy that waits for it in vain (HTTP {status})"))
+            }
+            StatusCode::OK if answer.headers().get(ONLY_READS).is_some_and(|why| why == "superseded") => {
+                There::Superseded
             }
             StatusCode::OK => {
                 let body = axum::body::to_bytes(Body::new(answer.into_body()), MOST_ANSWER_BYTES);
@@ -339,6 +364,14 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
                 told.follows
             );
         }
+        "superseded" => {
+            return format!(
+                "Nothing was done: another server has the place of the one at {} ({found}). A standby that is promoted now takes the \
+                 agents from that other one, and what that one was told since is lost. Follow that one, with an empty folder. Where \
+                 it is gone for good, say so with --force.\n",
+                told.follows,
+            );
+        }
         "hangs" => {
             return format!(
                 "Nothing was done: what is at {} hangs: {found}. A server that is too busy, or was stopped in the middle, may go on. \
@@ -375,6 +408,12 @@ fn in_words(told: &Told, data_dir: &Path) -> String {
     match &told.found {
         Some(found) => text.push_str(&format!("Where the server was: {found}.\n")),
         None => text.push_str("Nobody has looked what is where the server was (--force).\n"),
+    }
+    if told.superseded {
+        text.push_str(
+            "WARNING: another server has had the place of the one that was followed. Where that one still runs, agents obey this one \
+             once it is started and leave that one, and what that one was told since is lost.\n",
+        );
     }
     for Skipped { archive, why } in &told.skipped {
         text.push_str(&format!("WARNING: a newer archive could not be used, {archive}: {why}\n"));
@@ -423,6 +462,14 @@ mod tests {
         let other = |what: &str| There::Other(what.to_owned());
         for (says, is_there) in [
             (Says::Bytes(http("200 OK", br#"{"status":"ok"}"#)), There::Server),
+            (
+                Says::Bytes(http("200 OK\r\nHoldfast-Only-Reads: damaged", br#"{"status":"ok"}"#)),
+                There::Server,
+            ),
+            (
+                Says::Bytes(http("200 OK\r\nHoldfast-Only-Reads: superseded", br#"{"status":"ok"}"#)),
+                There::Superseded,
+            ),
             // The address leads here already: the server may run on where it was.
             (
                 Says::Bytes(http("200 OK", br#"{"status":"ok","standby":true}"#)),
@@ -544,6 +591,26 @@ mod tests {
         assert!(told.found.as_ref().unwrap().contains("refuses"));
         let said = in_words(&told, data.path());
         assert!(said.contains(&names[2]) && said.contains("refuses the connection"), "{said}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_standby_whose_server_has_lost_its_place_to_another_one_is_promoted_only_by_force() {
+        let (data, folder, names) = standby_with(&[1]).await;
+        let follows = || folder.following().unwrap().unwrap();
+        folder.note_superseded(Some("2026-12-01T03:44:00Z")).unwrap();
+        let refused = told(&options(data.path()), &folder, follows()).await.unwrap();
+        assert_eq!((refused.state, refused.superseded), ("superseded", false));
+        let said = in_words(&refused, data.path());
+        assert!(said.contains("2026-12-01T03:44:00Z") && said.contains("Follow that one"), "{said}");
+        assert!(!data.path().join(DATA_FILE).exists());
+        // The server is the server again.
+        folder.note_superseded(None).unwrap();
+        assert_eq!(folder.superseded().unwrap(), None);
+        folder.note_superseded(Some("2026-12-01T03:45:00Z")).unwrap();
+        let forced = cli::Promote { force: true, ..options(data.path()) };
+        let made = told(&forced, &folder, follows()).await.unwrap();
+        assert_eq!((made.state, made.superseded, made.archive.as_ref()), ("done", true, Some(&names[0])));
+        assert!(in_words(&made, data.path()).contains("WARNING: another server has had the place"));
     }
 
     /// What is wrong with the folder, or with the clock, is wrong with each of them.

@@ -10,6 +10,7 @@ use schema::Timestamp;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,9 @@ pub struct ArchiveFolder {
     pub keep: usize,
     /// Whether it is made where it is not there. One that somebody has named may be on a disk that is not mounted.
     pub makes: bool,
+    /// The file that says which folder the last archive was made in, to tell an empty mount point from the disk that is mounted
+    /// there; `None` = nothing is told apart.
+    pub last: Option<PathBuf>,
 }
 
 /// An archive in the folder.
@@ -110,6 +114,34 @@ impl ArchiveFolder {
         made.map_err(failed_at(&self.path))
     }
 
+    /// Whether it is the folder that archives were made in before, if it is of that path: an empty mount point is not.
+    fn is_mounted(&self, server: &str) -> Result<(), ArchiveError> {
+        let Some(last) = self.last.as_ref().filter(|_| !self.makes) else { return Ok(()) };
+        let is_known = fs::read(last).is_ok_and(|path| path == self.path.as_os_str().as_bytes());
+        if !is_known || !self.notes()?.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "nothing of the archives that were made there is in it: mount its disk. If it is to begin empty, make the file {NOTE}{server} in it"
+        );
+        Err(failed_at(&self.path)(io::Error::new(ErrorKind::NotFound, why)))
+    }
+
+    /// Notes that archives are made in this folder.
+    fn is_last(&self) -> Result<(), ArchiveError> {
+        let path = self.path.as_os_str().as_bytes();
+        let Some(last) = self.last.as_ref().filter(|last| fs::read(last).ok().as_deref() != Some(path))
+        else {
+            return Ok(());
+        };
+        let written = || {
+            let draft = Draft::begin(last, true)?;
+            io::Write::write_all(&mut &draft, path)?;
+            draft.publish()
+        };
+        written().map_err(failed_at(last))
+    }
+
     /// The archives in it, newest first; none when the folder is not there.
     pub fn list(&self) -> Result<Vec<Kept>, ArchiveError> {
         let failed = || failed_at(&self.path);
@@ -135,38 +167,40 @@ impl ArchiveFolder {
         Ok(kept)
     }
 
-    /// Those of them that are a server's own, newest first: what another server has noted as its own is not, and neither is a file
-    /// of that name that is none of age. What nobody has noted is of before there were notes.
+    /// Those of them that a server has noted as its own, newest first, but for a file of that name that is none of age. What
+    /// nobody has noted somebody has put there: it is nobody's to count or remove.
     pub fn own(&self, server: &str) -> Result<Vec<Kept>, ArchiveError> {
         let all = self.list()?;
         if all.is_empty() {
             return Ok(all);
         }
-        let (own, others) = self.noted(server)?;
-        let is_own = |kept: &Kept| own.contains(&kept.name) || !others.contains(&kept.name);
+        let own = self.noted(server)?;
+        let is_own = |kept: &Kept| own.contains(&kept.name);
         Ok(all.into_iter().filter(|kept| is_own(kept) && is_of_age(&self.path.join(&kept.name))).collect())
     }
 
-    /// The names that this server has noted as its own, and those that others have.
-    fn noted(&self, server: &str) -> Result<(BTreeSet<String>, BTreeSet<String>), ArchiveError> {
-        let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
-        for entry in fs::read_dir(&self.path).map_err(failed_at(&self.path))? {
-            let entry = entry.map_err(failed_at(&self.path))?;
-            let name = entry.file_name();
-            let of = name.to_str().filter(|name| Draft::target_of(name).is_none());
-            let Some(of) = of.and_then(|name| name.strip_prefix(NOTE)) else { continue };
-            // Where another user's can't be read, neither can that one's archives.
-            let Ok(text) = fs::read_to_string(entry.path()) else { continue };
-            let names = if of == server { &mut own } else { &mut others };
-            names.extend(text.lines().map(str::to_owned));
+    /// The names that this server has noted as its own.
+    fn noted(&self, server: &str) -> Result<BTreeSet<String>, ArchiveError> {
+        let path = self.path.join(format!("{NOTE}{server}"));
+        match fs::read_to_string(&path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
+            text => Ok(text.map_err(failed_at(&path))?.lines().map(str::to_owned).collect()),
         }
-        others.retain(|name| !own.contains(name));
-        Ok((own, others))
+    }
+
+    /// The names of the files in which servers note which archives are their own.
+    fn notes(&self) -> Result<Vec<String>, ArchiveError> {
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed_at(&self.path))? {
+            let name = entry.map_err(failed_at(&self.path))?.file_name();
+            notes.extend(name.to_str().filter(|name| name.starts_with(NOTE)).map(str::to_owned));
+        }
+        Ok(notes)
     }
 
     /// Notes that an archive of this name is a server's own; what is gone is forgotten.
     fn note(&self, server: &str, name: &str) -> Result<(), ArchiveError> {
-        let (own, _) = self.noted(server)?;
+        let own = self.noted(server)?;
         let there: BTreeSet<String> = self.list()?.into_iter().map(|kept| kept.name).collect();
         let mut names: BTreeSet<&str> =
             own.iter().filter(|name| there.contains(*name)).map(String::as_str).collect();
@@ -223,30 +257,34 @@ impl ArchiveFolder {
     pub fn make(&self, archiving: Archiving, key: &ArchiveKey) -> Result<Kept, ArchiveError> {
         self.be_there()?;
         let at = archiving.made_at();
-        self.remove_drafts(at)?;
         let server = archiving.server().to_owned();
-        // Another server may make one in the same second.
-        let (_, others) = self.noted(&server)?;
-        let seconds = (0..).map(|second| archive_name(at.plus_ms(second * 1_000)));
-        let name =
-            seconds.into_iter().find(|name| !others.contains(name)).unwrap_or_else(|| archive_name(at));
+        self.is_mounted(&server)?;
+        self.remove_drafts(at)?;
+        // Another server may make one in the same second, and this one may have.
+        let taken: BTreeSet<String> = self.list()?.into_iter().map(|kept| kept.name).collect();
+        let mut seconds = (0..).map(|second| archive_name(at.plus_ms(second * 1_000)));
+        let name = seconds.find(|name| !taken.contains(name)).unwrap_or_else(|| archive_name(at));
         let path = self.path.join(&name);
-        let draft = Draft::begin(&path, true).map_err(failed_at(&path))?;
+        let draft = Draft::begin(&path, false).map_err(failed_at(&path))?;
         let (key, opener) = with_opener(key);
         let rows = archiving.write(&key, BufWriter::with_capacity(1 << 20, &draft))?;
         let found = check(&draft, &opener)?;
         if (found.rows, found.about.made_at_ms) != (rows, at.0) {
             return Err(ArchiveError::damaged("what was read back is not what was written"));
         }
-        // Before it is there: what nobody has noted counts for each of them.
-        self.note(&server, &name)?;
         draft.publish().map_err(failed_at(&path))?;
+        // Only now: before, it might have become another server's of that name.
+        if let Err(error) = self.note(&server, &name).and_then(|()| self.is_last()) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         let bytes = fs::metadata(&path).map_err(failed_at(&path))?.len();
         // A name may be a second later than what it is of.
         let named_at = instant(&name).map_or(at, |named| named.max(at));
         for old in beyond(&self.own(&server)?, self.keep, named_at) {
             let path = self.path.join(&old.name);
             fs::remove_file(&path).map_err(failed_at(&path))?;
+            tracing::info!(name = old.name, keep = self.keep, "an archive was removed: newer ones are kept");
         }
         Ok(Kept { name, at, bytes })
     }
@@ -411,7 +449,7 @@ mod tests {
         assert_eq!(other, ["kit.age.1.new"]);
         // The server's own folder: also those of a process that is gone.
         fill();
-        let folder = |makes| ArchiveFolder { path: scratch.path().to_owned(), keep: 1, makes };
+        let folder = |makes| ArchiveFolder { path: scratch.path().to_owned(), keep: 1, makes, last: None };
         folder(false).remove_drafts(Timestamp(NOW)).unwrap();
         assert!(left().contains(&format!("{archive}.{gone}.new")));
         folder(true).remove_drafts(Timestamp(NOW)).unwrap();
@@ -430,7 +468,7 @@ mod tests {
     fn a_folder_that_somebody_has_named_is_not_made() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("mnt/nas/archives");
-        let named = ArchiveFolder { path: path.clone(), keep: 7, makes: false };
+        let named = ArchiveFolder { path: path.clone(), keep: 7, makes: false, last: None };
         let why = named.be_there().unwrap_err().to_string();
         assert!(why.contains("mount its disk") && !path.exists(), "{why}");
         ArchiveFolder { makes: true, ..named.clone() }.be_there().unwrap();

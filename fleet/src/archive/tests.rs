@@ -145,7 +145,7 @@ async fn whoever_has_the_identity_of_a_recipient_opens_it_and_nobody_else() {
     let fleet = server(&folder.path().join("data")).await;
     let (own, other) = (age::x25519::Identity::generate(), age::x25519::Identity::generate());
     let key = ArchiveKey::Recipients(vec![own.to_public().to_string()]);
-    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 2, makes: true };
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 2, makes: true, last: None };
     let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();
     let with = |identity: &age::x25519::Identity| {
         use age::secrecy::ExposeSecret as _;
@@ -352,7 +352,7 @@ fn which_server_an_archive_is_of_is_told_by_its_master_key() {
 #[test]
 fn two_servers_with_one_folder_keep_their_own_archives() {
     let scratch = tempfile::tempdir().unwrap();
-    let folder = ArchiveFolder { path: scratch.path().join("shared"), keep: 2, makes: true };
+    let folder = ArchiveFolder { path: scratch.path().join("shared"), keep: 2, makes: true, last: None };
     let minutes = Arc::new(AtomicU64::new(0));
     let own = age::x25519::Identity::generate();
     let key = ArchiveKey::Recipients(vec![own.to_public().to_string()]);
@@ -368,11 +368,15 @@ fn two_servers_with_one_folder_keep_their_own_archives() {
         let own = folder.own(&fleet.archives_of().unwrap()).unwrap();
         own.into_iter().map(|kept| kept.name).collect::<Vec<_>>()
     };
-    // Of before there were notes.
-    let old = make(&one);
+    // What somebody has put there is nobody's to count or remove, and no archive gets its name.
+    let put = make(&one);
     fs::remove_file(folder.path.join(format!(".holdfast-archives-of-{}", one.archives_of().unwrap())))
         .unwrap();
-    assert_eq!((count(&one), count(&other)), (vec![old.clone()], vec![old]));
+    fs::write(folder.path.join(&put), "age-encryption.org/v1 of elsewhere").unwrap();
+    assert_eq!((count(&one), count(&other)), (vec![], vec![]));
+    let beside = make(&one);
+    assert_ne!(beside, put);
+    assert_eq!(count(&one), [beside]);
     let (mut of_one, mut of_other) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         minutes.fetch_add(1, Ordering::Relaxed);
@@ -391,13 +395,50 @@ fn two_servers_with_one_folder_keep_their_own_archives() {
     minutes.fetch_add(1, Ordering::Relaxed);
     make(&one);
     assert!(folder.path.join(&fake).exists(), "it is not removed either");
+    assert_eq!(fs::read(folder.path.join(&put)).unwrap(), b"age-encryption.org/v1 of elsewhere");
+}
+
+/// The folder of a disk is there when the disk is not.
+#[test]
+fn no_archive_is_made_in_an_empty_mount_point() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (disk, away) = (scratch.path().join("disk"), scratch.path().join("away"));
+    let at = |name: &str| {
+        let last = Some(scratch.path().join("archive-dir.last"));
+        ArchiveFolder { path: scratch.path().join(name), keep: 2, makes: false, last }
+    };
+    let driver = Driver { now: Arc::new(|| NOW), random: Arc::new(|bytes| bytes.fill(1)) };
+    let fleet = Fleet::in_memory(Settings::of_nobody(Vec::new()), driver).unwrap();
+    let key = ArchiveKey::Recipients(vec![age::x25519::Identity::generate().to_public().to_string()]);
+    let make = |folder: &ArchiveFolder| folder.make(fleet.begin_archive(vec![], "0.0.1").unwrap(), &key);
+    let folder = at("disk");
+    assert!(make(&folder).unwrap_err().to_string().contains("mount its disk"));
+    fs::create_dir(&disk).unwrap();
+    make(&folder).unwrap();
+    make(&folder).unwrap();
+    fs::rename(&disk, &away).unwrap();
+    fs::create_dir(&disk).unwrap();
+    let refused = make(&folder).unwrap_err().to_string();
+    assert!(refused.contains("mount its disk"), "{refused}");
+    assert_eq!(fs::read_dir(&disk).unwrap().count(), 0);
+    // What it says helps: it is to begin anew there.
+    let note = refused.rsplit_once("make the file ").unwrap().1.split_once(' ').unwrap().0;
+    fs::write(disk.join(note), "").unwrap();
+    make(&folder).unwrap();
+    // Another folder is another one, and the disk that is back is known.
+    fs::create_dir(scratch.path().join("other")).unwrap();
+    make(&at("other")).unwrap();
+    fs::remove_dir_all(&disk).unwrap();
+    fs::rename(&away, &disk).unwrap();
+    make(&folder).unwrap();
+    assert_eq!(folder.own(&fleet.archives_of().unwrap()).unwrap().len(), 2);
 }
 
 /// What is made of an archive has the settings of the first, and its folder of archives with them; the first may still run.
 #[tokio::test]
 async fn a_server_and_its_restored_copy_keep_their_own_archives_in_one_folder() {
     let scratch = tempfile::tempdir().unwrap();
-    let folder = ArchiveFolder { path: scratch.path().join("shared"), keep: 2, makes: true };
+    let folder = ArchiveFolder { path: scratch.path().join("shared"), keep: 2, makes: true, last: None };
     let minutes = Arc::new(AtomicU64::new(0));
     let driver = || {
         let minutes = minutes.clone();
@@ -440,7 +481,7 @@ async fn a_server_and_its_restored_copy_keep_their_own_archives_in_one_folder() 
 async fn what_an_archive_goes_without_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = server(&folder.path().join("data")).await;
-    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9, makes: true };
+    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9, makes: true, last: None };
     let lacks =
         Arc::new(std::sync::Mutex::new(vec!["the certificate of the pages: it is not there".to_owned()]));
     let told = Arc::clone(&lacks);
@@ -510,7 +551,7 @@ async fn a_rehearsal_opens_and_counts_all_and_leaves_nothing() {
 async fn archives_are_of_one_instant_while_others_write_and_only_whole_ones_count() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = server(&folder.path().join("data")).await;
-    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3, makes: true };
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3, makes: true, last: None };
     let (stop, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let writing = tokio::spawn({
         let (fleet, stop, writes) = (fleet.clone(), stop.clone(), writes.clone());
@@ -593,7 +634,7 @@ async fn an_archive_that_was_overtaken_is_none_and_the_next_one_is_made_of_the_f
     let aside = fleet.begin_archive_aside(moment, parts(), "0.0.1").unwrap();
     fleet.store().give_up_moment();
     assert!(matches!(aside.write(&key, Vec::new()), Err(ArchiveError::Overtaken)));
-    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3, makes: true };
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3, makes: true, last: None };
     let kept = place.make(fleet.begin_archive(parts(), "0.0.1").unwrap(), &key).unwrap();
     assert_eq!(place.list().unwrap(), [kept]);
     fleet.shutdown().await;
@@ -626,7 +667,7 @@ async fn an_authority_that_no_archive_has_makes_one_due() {
     let hands = Arc::clone(&clock);
     let driver = Driver { now: Arc::new(move || Timestamp(hands.load(Ordering::Relaxed))), ..driver() };
     let fleet = Fleet::in_memory(Settings::for_tests(), driver).unwrap();
-    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9, makes: true };
+    let kept = ArchiveFolder { path: folder.path().join("archives"), keep: 9, makes: true, last: None };
     let archives = Arc::new(Archives::new(
         fleet.clone(),
         kept,

@@ -162,6 +162,13 @@ fn another_authority_is_refused_until_a_person_accepts_it() {
     let told = holdfast(&["admin", "accept-authority", "--json"], &data).expect_success("once more");
     let told: serde_json::Value = serde_json::from_str(&told).expect("an object");
     assert_eq!(told, serde_json::json!({ "state": "accepted_before" }));
+    // It is found again: nothing has to be given up, and what was said counts no more.
+    copy_all(&own, &data.join("tls"));
+    let ended = holdfast(&["admin", "accept-authority"], &data);
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.output);
+    assert!(!data.join("accept-authority").exists());
+    fs::remove_dir_all(data.join("tls")).expect("the authority");
+    let _ = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
     let said = holdfast(&["check"], &data).expect_success("a check");
     assert!(said.contains("locks out all hosts that are enrolled (1)"), "{said}");
     let told = holdfast(&["check", "--json"], &data).expect_success("a check");

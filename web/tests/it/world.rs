@@ -171,7 +171,8 @@ impl World {
 
     /// Another server over the same fleet: what was in the memory of the pages is gone.
     pub(crate) fn restart(&mut self) {
-        let folder = ArchiveFolder { path: self.archive_dir.path().join("backups"), keep: 7, makes: true };
+        let folder =
+            ArchiveFolder { path: self.archive_dir.path().join("backups"), keep: 7, makes: true, last: None };
         let archives = Archives::new(self.fleet.clone(), folder, Arc::new(fleet::Beside::default), "0.1.0");
         let fleet = self.fleet.clone();
         let settings = web_settings(Arc::clone(&self.tasks), Arc::clone(&self.refused), archives, fleet);

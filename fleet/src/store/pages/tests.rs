@@ -141,6 +141,60 @@ fn a_last_commit_that_is_lost_is_told_wherever_the_head_was_damaged() {
     }
 }
 
+/// A write that was lost leaves a page that is whole, of an earlier commit.
+#[test]
+fn a_list_of_tables_of_an_earlier_commit_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, torn) = (folder.path().join("whole.redb"), folder.path().join("torn.redb"));
+    // So many that the list has more than one page.
+    let names: Vec<String> = (0..120).map(|number| format!("table-{number:03}")).collect();
+    let commit = |number: u8| {
+        let database = Database::create(&whole).unwrap();
+        let txn = database.begin_write().unwrap();
+        for name in &names {
+            let mut table = txn.open_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap();
+            table.insert(&b"row"[..], &[number; 20][..]).unwrap();
+        }
+        txn.commit().unwrap();
+        drop(database);
+        let bytes = fs::read(&whole).unwrap();
+        let (at, len) = head::place(head::commits(bytes.first_chunk().unwrap())[0].root.page).unwrap();
+        let (at, len) = (at as usize, len);
+        assert_eq!(bytes[at], 2, "the list has a branch");
+        (bytes, at, len)
+    };
+    let (earlier, before, _) = commit(1);
+    let (bytes, last, len) = commit(2);
+    let rows = |bytes: &[u8]| {
+        fs::write(&torn, bytes).unwrap();
+        let pages = PageFile::open(&torn).unwrap();
+        let survey = pages.survey(TABLES);
+        let mut rows = Vec::new();
+        for (at, _) in survey.tables.values() {
+            let read = pages.walk::<()>(at, &mut |_, row| {
+                rows.push(row[0]);
+                Ok(())
+            });
+            read.unwrap();
+        }
+        (rows, survey.is_earlier)
+    };
+    assert_eq!(rows(&bytes), (vec![2; 120], false));
+    let mut altered = bytes.clone();
+    altered[last..last + len].copy_from_slice(&earlier[before..before + len]);
+    // Some pages of it are in use for something else by now.
+    let (found, is_earlier) = rows(&altered);
+    assert!(is_earlier && found.len() > 60 && found.iter().all(|commit| *commit == 1), "{found:?}");
+    // What is below one that was damaged otherwise is of the last one all the same, which can't be told.
+    let mut altered = bytes.clone();
+    let keys = usize::from(u16::from_le_bytes([bytes[last + 2], bytes[last + 3]]));
+    // Behind where its pages are and what they sum up to, and where its keys end.
+    let first_key = last + 8 + (keys + 1) * 24 + keys * 4;
+    assert!(bytes[first_key..].starts_with(b"table-"));
+    altered[first_key + 6..first_key + 9].fill(b'x');
+    assert_eq!(rows(&altered), (vec![2; 120], true));
+}
+
 #[test]
 fn pages_that_are_damaged_lose_no_more_than_their_own_rows() {
     let folder = tempfile::tempdir().unwrap();

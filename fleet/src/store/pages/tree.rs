@@ -128,7 +128,8 @@ impl PageFile {
     pub(crate) fn survey(&self, tables: Tables) -> Survey {
         let mut commits = Vec::new();
         for commit in &self.commits {
-            let mut survey = Survey { is_earlier: commit.may_be_earlier, ..self.survey_of(commit.root) };
+            let mut survey = self.survey_of(commit.root);
+            survey.is_earlier |= commit.may_be_earlier;
             if survey.list_is_torn {
                 carve::complete(self, commit, tables, &mut survey);
             }
@@ -162,6 +163,8 @@ impl PageFile {
         });
         let walked = walked.unwrap_or_default();
         survey.list_is_torn |= walked.lost > 0 || walked.rows == 0;
+        // Below a page that is not what was written the list may be that of an earlier commit, in which all is whole.
+        survey.is_earlier = walked.unsure > 0;
         for (name, at) in tables {
             let walked = self.walk::<()>(&at, &mut |_, _| Ok(())).unwrap_or_default();
             survey.tables.insert(name, (at, walked));
