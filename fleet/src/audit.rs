@@ -6,10 +6,11 @@ use crate::op::Op;
 use crate::record::meta::{META_AUDIT_COUNTS, META_NEXT_AUDIT, Meta};
 use crate::record::{Actor, AuditAction, AuditEntry, AuditTarget};
 use crate::refused::StoreError;
-use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, HOSTS, META, Order, Reads, Span, Tx};
+use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, HOST_NAMES, HOSTS, META, Order, Reads, Span, Tx};
 use crate::view::{AuditFilter, Page, Paged};
 use schema::HostId;
 use schema::command::Over;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// The most entries kept of each share, in the order of [`Share`]; older ones go.
@@ -198,6 +199,7 @@ pub(crate) fn list(
         None => Span::ALL,
     };
     let limit = page.limit.clamp(1, 500);
+    let named = hosts_named(reads, filter.target.as_deref())?;
     let (mut items, mut looked_at, mut next) = (Vec::new(), 0, None);
     reads.walk(&AUDIT, &span, Order::Descending, |number, entry| {
         if items.len() == limit || looked_at == MAX_LOOKED_AT {
@@ -205,7 +207,7 @@ pub(crate) fn list(
             return Ok(ControlFlow::Break(()));
         }
         looked_at += 1;
-        if fits(filter, &entry) {
+        if fits(filter, &named, &entry) {
             items.push(entry);
         }
         Ok(ControlFlow::Continue(()))
@@ -213,7 +215,14 @@ pub(crate) fn list(
     Ok(Paged { items, next })
 }
 
-fn fits(filter: &AuditFilter, entry: &AuditEntry) -> bool {
+/// The hosts of which a part of the name is this: entries of their jobs have their ids alone.
+fn hosts_named(reads: &impl Reads, part: Option<&str>) -> Result<BTreeSet<HostId>, StoreError> {
+    let Some(part) = part.map(str::to_lowercase) else { return Ok(BTreeSet::new()) };
+    let hosts = reads.rows(&HOST_NAMES, &Span::ALL)?.into_iter();
+    Ok(hosts.filter(|(name, _)| name.to_lowercase().contains(&part)).map(|(_, host)| host).collect())
+}
+
+fn fits(filter: &AuditFilter, named: &BTreeSet<HostId>, entry: &AuditEntry) -> bool {
     let contains = |part: &Option<String>, texts: &[&str]| {
         part.as_ref().is_none_or(|part| {
             let part = part.to_lowercase();
@@ -228,7 +237,8 @@ fn fits(filter: &AuditFilter, entry: &AuditEntry) -> bool {
         AuditTarget::Incident(id) => vec![id.to_string()],
     };
     let target: Vec<&str> = target.iter().map(String::as_str).collect();
+    let is_of_named = matches!(&entry.target, AuditTarget::Job(host, _) if named.contains(host));
     contains(&filter.actor, &[entry.actor.name(), entry.actor.kind()])
         && contains(&filter.action, &[entry.action.code()])
-        && contains(&filter.target, &target)
+        && (is_of_named || contains(&filter.target, &target))
 }

@@ -2,6 +2,7 @@ use crate::addresses::{self, AddressUse};
 use crate::archive::{ArchiveKeyFacts, own_key};
 use crate::authority::{self, AuthorityUse};
 use crate::context::{Context, sha256};
+use crate::damage::Damage;
 use crate::dispatch::for_other;
 use crate::groups::Owners;
 use crate::incidents::link::{self, AckLink};
@@ -69,6 +70,13 @@ impl FleetState {
     #[must_use]
     pub const fn is_known(&self) -> bool {
         self.is_known
+    }
+
+    /// Whether no host is here because none could be read.
+    #[must_use]
+    pub fn hosts_are_lost(&self) -> bool {
+        let is_torn = |damage: &Arc<Damage>| damage.torn_tables().any(|table| table.table == HOSTS.name());
+        self.entries.is_empty() && self.context.damage().is_some_and(is_torn)
     }
 
     /// Hosts, worst first, then by name.

@@ -109,6 +109,11 @@ pub(crate) async fn problems(State(app): State<App>, request: Request, next: Nex
     let ctx = Ctx::from_request(&app, &parts);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        // Of a damaged file nobody can say that something is not there.
+        let is_unsure = problem.status == StatusCode::NOT_FOUND
+            && problem.code.ends_with("_not_found")
+            && app.fleet.damage().is_some_and(|damage| damage.torn_tables().next().is_some());
+        let problem = if is_unsure { Problem::unreadable() } else { problem };
         return write(&ctx, problem).await;
     }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -133,6 +133,18 @@ fn status(refused: &Refused) -> StatusCode {
     }
 }
 
+impl Problem {
+    /// What is asked for may be among what can't be read.
+    pub(crate) fn unreadable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storage_damaged",
+            "The server's data file is damaged, and this can't be read of it, or is not there: nobody can tell. Restore an archive \
+             (holdfast-server restore), or make a new data folder of what can be read (holdfast-server salvage).",
+        )
+    }
+}
+
 /// The same sentence with a capital and a full stop. A first word that can only be a name, as of a path or a variable,
 /// stays as it is; what may begin with another name, as of a host, has to put a word before it.
 pub(crate) fn sentence(text: &str) -> String {

@@ -38,6 +38,9 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn read(state: &FleetState) -> Result<Self, Problem> {
+        if state.hosts_are_lost() {
+            return Err(Problem::unreadable());
+        }
         let now = state.now();
         let mut rows = state.fleet(&HostFilter::default());
         rows.sort_by_cached_key(|row| row.host.name.to_lowercase());

@@ -28,7 +28,7 @@ pub(super) struct Landed {
     pub(super) files: u64,
     /// Those of them that have failed.
     pub(super) failed: u64,
-    /// Size of the files in bytes, where that was asked for.
+    /// Size in bytes of the files that have not failed, where that was asked for.
     pub(super) bytes: u64,
     /// Of each failure that has a name, whether it is a folder.
     pub(super) folders: Vec<bool>,
@@ -93,7 +93,11 @@ impl Landed {
         let mut landed = Self::default();
         landed.count(&Look { measures, ..Look::new(folder, failures) }, folder, DEEPEST)?;
         for (path, _) in &failures.named {
-            let is_folder = at(folder, path.as_bytes()).symlink_metadata().map(|there| there.is_dir());
+            let there = at(folder, path.as_bytes()).symlink_metadata();
+            if let Some(there) = there.as_ref().ok().filter(|there| measures && !there.is_dir()) {
+                landed.bytes = landed.bytes.saturating_sub(there.len());
+            }
+            let is_folder = there.map(|there| there.is_dir());
             landed.folders.push(matches!(is_folder, Ok(true)));
             // Of one whose name JSON has altered nothing is known: it may be there.
             landed.failed += u64::from(matches!(is_folder, Ok(false)) || path.contains(STAND_IN));
@@ -212,5 +216,7 @@ mod tests {
         landed.add_other_names(&mut failures);
         assert_eq!((landed.failed, failures.count), (4, 4));
         assert_eq!(failures.named[3].1, "another name of /a/first, which failed");
+        let measured = Landed::look(folder, &failures, &[], true).unwrap();
+        assert_eq!(measured.bytes, 2, "of six but for the four that failed");
     }
 }

@@ -620,7 +620,7 @@ async fn what_is_not_in_the_snapshot_is_told_and_nothing_is_made_for_it() {
         let (mut rig, id, source, _) = saved(restic).await;
         for dry_run in [true, false] {
             let to = named_folder(&rig, "none");
-            let ran = restore(&mut rig, to, &id, &["/not/there"], dry_run).await.failed(Class::Other);
+            let ran = restore(&mut rig, to, &id, &["/not/there"], dry_run).await.failed(Class::NotInSnapshot);
             assert!(ran.end.message.contains("holds no /not/there"), "{}", ran.end.message);
             assert!(!rig.path("base").exists());
         }

@@ -88,7 +88,10 @@ pub(super) fn note(
     let done = format!("{dry}{detail}, for host {}", source.name);
     audit::note(op, AuditAction::Job(kind), AuditTarget::Job(runner.id, id), done)?;
     let lent = format!("to {} for the {} {id}: {dry}{detail}", runner.name, kind.as_str());
-    audit::note(op, AuditAction::CredentialsLent, AuditTarget::Host(source.id, source.name.clone()), lent)
+    audit::note(op, AuditAction::CredentialsLent, AuditTarget::Host(source.id, source.name.clone()), lent)?;
+    // Whoever looks for the one that has them finds it, too.
+    let got = format!("those of {} to this host, for the {} {id}: {dry}{detail}", source.name, kind.as_str());
+    audit::note(op, AuditAction::CredentialsLent, AuditTarget::Host(runner.id, runner.name.clone()), got)
 }
 
 /// Whether a host can be deleted: not while it is here and does something for another one, for with its job the lease

@@ -100,8 +100,14 @@ impl Fleet {
     }
 
     /// Notes how a download ended for whoever asked, and ends its job if that goes on. `bytes` were handed to the
-    /// connection.
-    pub async fn end_download(&self, job: JobId, end: DownloadEnd, bytes: u64, by: By) {
+    /// connection; `why` says what broke it off here, where that is known.
+    pub async fn end_download(
+        &self,
+        job: JobId,
+        (end, why): (DownloadEnd, Option<String>),
+        bytes: u64,
+        by: By,
+    ) {
         if end != DownloadEnd::Whole {
             // No person's decision; and it may have ended by itself.
             let _ = self.cancel(job, By::system()).await;
@@ -111,11 +117,13 @@ impl Fleet {
                 let Some(row) = op.tx.get(&JOBS, &job)? else { return Ok(()) };
                 if end != DownloadEnd::Whole {
                     // The agent's word came before; what comes later is judged by the cancel.
-                    job::change(op, row.host, job, transition::undelivered)?;
+                    let said = why.as_deref().unwrap_or(end.words());
+                    job::change(op, row.host, job, |job| transition::undelivered(job, said))?;
                 }
                 let JobWhat::Download { snapshot, path, form, .. } = &row.what else { return Ok(()) };
                 let what = form.of(snapshot, path);
-                let detail = format!("{}, {bytes} bytes sent: {what}", end.code());
+                let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                let detail = format!("{}{why}, {bytes} bytes sent: {what}", end.code());
                 Ok(audit::note(op, AuditAction::DownloadEnded, AuditTarget::Job(row.host, job), detail)?)
             })
             .await;
@@ -131,7 +139,9 @@ pub(crate) fn nobody_waits(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
         let Some(before) = op.tx.get(&JOBS, &id)? else { continue };
         if matches!(before.what, JobWhat::Download { .. }) && before.cancel_asked_at.is_none() {
             let (cancel_asked_at, cancel_asked_by) = (Some(op.now), Some(Actor::System));
-            job::save(op, Some(&before), &Job { cancel_asked_at, cancel_asked_by, ..before.clone() })?;
+            let message = "the server ended meanwhile".to_owned();
+            let after = Job { cancel_asked_at, cancel_asked_by, message, ..before.clone() };
+            job::save(op, Some(&before), &after)?;
             let JobWhat::Download { snapshot, path, form, .. } = &before.what else { continue };
             let detail =
                 format!("server_restarted, how much was sent is not known: {}", form.of(snapshot, path));
@@ -163,6 +173,15 @@ impl DownloadEnd {
             Self::Left => "left",
             Self::Stalled => "stalled",
             Self::Failed => "failed",
+        }
+    }
+
+    /// What its job says of it; empty = nothing.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Whole | Self::Failed => "",
+            Self::Left => "whoever asked for it went away before its end",
+            Self::Stalled => "whoever asked for it took nothing for too long",
         }
     }
 }

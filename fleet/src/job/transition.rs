@@ -95,26 +95,41 @@ pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -
     job.exit_code = finished.exit_code;
     job.started_at = started_at.or(job.started_at);
     job.finished_at = Some(finished_at);
-    job.message = finished.message.to_owned();
+    // What this server has said of it, when it was this one that ended it.
+    let said = std::mem::replace(&mut job.message, finished.message.to_owned());
     job.log_lines = job.log_lines.max(finished.log_lines);
     job.figures = figures::of(&finished.summary);
     if job.cancel_asked_by == Some(Actor::System) {
-        undelivered(job);
+        undelivered(job, &said);
     }
     true
 }
 
-/// A download whose transfer broke off here did not succeed, though the agent has sent all of it. `false` = it is none,
-/// or has not succeeded anyhow.
-pub(crate) fn undelivered(job: &mut Job) -> bool {
-    let is_sent = matches!(job.what, JobWhat::Download { .. }) && job.state == JobState::Succeeded;
-    if is_sent {
-        job.state = JobState::Failed;
-        job.class = Some(Class::Network);
-        job.message =
-            "the agent sent all of it, but it did not arrive whole at whoever asked for it".to_owned();
+/// The transfer of a download broke off here, and this is why. `false` = it is none, or had ended otherwise.
+pub(crate) fn undelivered(job: &mut Job, why: &str) -> bool {
+    if !matches!(job.what, JobWhat::Download { .. }) {
+        return false;
     }
-    is_sent
+    let is_ended_here = job.cancel_asked_by == Some(Actor::System);
+    match job.state {
+        // It did not succeed, though the agent has sent all of it; nor did anybody withdraw it.
+        state if state == JobState::Succeeded || state == JobState::Cancelled && is_ended_here => {
+            job.state = JobState::Failed;
+            job.class = Some(Class::Network);
+            if why.is_empty() {
+                "it did not arrive whole at whoever asked for it".clone_into(&mut job.message);
+            } else {
+                why.clone_into(&mut job.message);
+            }
+            true
+        }
+        // The agent has not ended it yet.
+        state if !state.is_ended() => {
+            why.clone_into(&mut job.message);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Nobody knows what became of it.

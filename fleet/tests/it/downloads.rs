@@ -27,7 +27,7 @@ async fn a_download_succeeds_when_both_the_agent_and_whoever_asked_have_all_of_i
             if agent_is_first {
                 agent.finish(job, Outcome::Succeeded, Summary::None).await;
             }
-            fleet.end_download(job, end, 17, by()).await;
+            fleet.end_download(job, (end, None), 17, by()).await;
             agent.take_all();
             if !agent_is_first {
                 agent.finish(job, Outcome::Succeeded, Summary::None).await;
@@ -42,14 +42,37 @@ async fn a_download_succeeds_when_both_the_agent_and_whoever_asked_have_all_of_i
 }
 
 #[tokio::test]
+async fn what_broke_a_download_off_here_is_said_by_its_job_and_in_the_audit() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let why = Some("too many files for a zip".to_owned());
+    for (end, why, says) in [
+        (DownloadEnd::Failed, why, "too many files for a zip"),
+        (DownloadEnd::Stalled, None, "whoever asked for it took nothing for too long"),
+        (DownloadEnd::Left, None, "whoever asked for it went away before its end"),
+    ] {
+        let job = begun(&mut agent, &fleet).await.job.id;
+        fleet.end_download(job, (end, why.clone()), 17, by()).await;
+        agent.take_all();
+        assert_eq!(agent.job(job).message, says);
+        agent.finish(job, Outcome::Cancelled, Summary::None).await;
+        assert_eq!(end_of(&agent, job), (JobState::Failed, Some(Class::Network)));
+        assert_eq!(agent.job(job).message, says);
+        let lines = fleet.read().unwrap().audit(&AuditFilter::default(), &Page::default()).unwrap().items;
+        let line = lines.into_iter().find(|line| line.action == AuditAction::DownloadEnded).unwrap();
+        assert!(line.detail.starts_with(end.code()), "{}", line.detail);
+        assert_eq!(line.detail.contains(says), why.is_some(), "{}", line.detail);
+    }
+}
+
+#[tokio::test]
 async fn a_download_of_before_a_start_did_not_arrive_whatever_the_agent_says_of_it() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     let open = || Fleet::open(folder.path(), settings(), world.driver()).unwrap();
     let mut agent = Agent::ready(&world, &open(), "attic").await;
-    for (said, wanted) in [
-        (Outcome::Succeeded, (JobState::Failed, Some(Class::Network))),
-        (Outcome::Cancelled, (JobState::Cancelled, None)),
-    ] {
+    // The server has ended it, and nobody withdrew it.
+    let wanted = (JobState::Failed, Some(Class::Network));
+    for said in [Outcome::Succeeded, Outcome::Cancelled] {
         let fleet = agent.fleet.clone();
         let job = begun(&mut agent, &fleet).await.job.id;
         drop(fleet);
@@ -63,6 +86,7 @@ async fn a_download_of_before_a_start_did_not_arrive_whatever_the_agent_says_of_
         assert!(detail.starts_with("server_restarted") && detail.contains("/etc/hosts"), "{detail}");
         agent.hello(&[HeldJob { job, phase: HeldPhase::Running, group: None }]).await;
         agent.finish(job, said, Summary::None).await;
-        assert_eq!(end_of(&agent, job), wanted);
+        assert_eq!(end_of(&agent, job), wanted, "{said:?}");
+        assert_eq!(agent.job(job).message, "the server ended meanwhile");
     }
 }

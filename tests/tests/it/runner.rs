@@ -174,8 +174,20 @@ fn what_a_host_that_is_gone_has_saved_is_restored_by_another_and_none_of_its_sec
     };
     let (done_for, lent) = (audit("job.restore"), audit("credentials.lent"));
     assert!(done_for.iter().filter(|line| line.contains("for host web-1")).count() == 3, "{done_for:?}");
-    assert!(lent.iter().filter(|line| line.contains("to bench for the")).count() == 4, "{lent:?}");
-    assert!(lent.iter().all(|line| line.contains(&source)), "{lent:?}");
+    let (given, got): (Vec<_>, Vec<_>) = lent.iter().partition(|line| line.contains("to bench for the"));
+    assert_eq!((given.len(), got.len()), (4, 4), "{lent:?}");
+    assert!(given.iter().all(|line| line.contains(&source)), "{lent:?}");
+    assert!(
+        got.iter().all(|line| line.contains(&format!("those of {HOST} to this host, for the"))),
+        "{lent:?}"
+    );
+    // By the name of either, too.
+    for name in [HOST, RUNNER] {
+        let lines = two.api().get(&format!("/api/audit?target={name}&action=credentials.lent")).expect(200);
+        assert_eq!(lines["items"].as_array().map(Vec::len), Some(4), "{lines}");
+    }
+    let of_runner = two.api().get(&format!("/api/audit?target={RUNNER}&action=job.restore")).expect(200);
+    assert_eq!(of_runner["items"].as_array().map(Vec::len), Some(3), "{of_runner}");
     for host in [HOST, RUNNER] {
         let seen = two.restores(host);
         assert!(seen.iter().any(|seen| seen["id"] == job.as_str()), "{host}: {seen:?}");

@@ -50,7 +50,11 @@ fn part(rows: Vec<HostRow>, page: &Page) -> Result<Paged<HostRow>, Problem> {
 /// `GET /api/hosts`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<HostOut>>, Problem> {
     let (filter, page) = (filter(&query)?, query.page()?);
-    ctx.read(move |_, state| Ok(List::part(part(state.fleet(&filter), &page)?, HostOut::from))).await
+    ctx.read(move |_, state| match state.hosts_are_lost() {
+        true => Err(Problem::unreadable()),
+        false => Ok(List::part(part(state.fleet(&filter), &page)?, HostOut::from)),
+    })
+    .await
 }
 
 /// `GET /api/hosts/{host}`.

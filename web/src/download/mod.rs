@@ -227,30 +227,32 @@ enum First {
 
 impl Work {
     async fn run(self, mut download: Download, head: Head) {
-        let end = self.carry(&mut download, head).await;
+        let (end, why) = self.carry(&mut download, head).await;
         drop(download);
         let sent = self.outgoing.sent.load(Ordering::Relaxed);
-        tracing::info!(job = %self.job.id, end = end.code(), bytes = sent, "download ended");
+        tracing::info!(job = %self.job.id, end = end.code(), why, bytes = sent, "download ended");
         // First it is said, then the connection ends: who looks then finds it.
-        self.fleet.end_download(self.job.id, end, sent, self.by).await;
+        self.fleet.end_download(self.job.id, (end, why), sent, self.by).await;
         drop(self.outgoing);
     }
 
-    async fn carry(&self, download: &mut Download, mut head: Head) -> DownloadEnd {
+    /// How it ended, and why it broke off where this server knows.
+    async fn carry(&self, download: &mut Download, mut head: Head) -> (DownloadEnd, Option<String>) {
         let (size, first) = match self.first(download, &mut head).await {
             Ok(begun) => begun,
             Err((end, problem)) => {
                 // Whoever is gone hears nothing.
                 let _ = head.send(Err(problem));
-                return end;
+                return (end, None);
             }
         };
         if head.send(Ok((self.job.clone(), size))).is_err() {
-            return DownloadEnd::Left;
+            return (DownloadEnd::Left, None);
         }
+        let mut why = None;
         let done = match self.form {
             DownloadForm::Raw => self.pass(download, first, |bytes| self.outgoing.send(bytes)).await,
-            DownloadForm::TarGz | DownloadForm::Zip => self.repack(download, first).await,
+            DownloadForm::TarGz | DownloadForm::Zip => self.repack(download, first, &mut why).await,
         };
         let done = match done {
             // Behind the last byte of a known length nobody asks for more.
@@ -260,7 +262,7 @@ impl Work {
             },
             Err(end) => Err(end),
         };
-        done.err().unwrap_or(DownloadEnd::Whole)
+        (done.err().unwrap_or(DownloadEnd::Whole), why)
     }
 
     /// Waits for the first bytes.
@@ -333,7 +335,12 @@ impl Work {
     }
 
     /// Makes another archive of the one that comes, on a thread where that may take its time.
-    async fn repack(&self, download: &mut Download, first: First) -> Result<(), DownloadEnd> {
+    async fn repack(
+        &self,
+        download: &mut Download,
+        first: First,
+        why: &mut Option<String>,
+    ) -> Result<(), DownloadEnd> {
         let (pieces, come) = mpsc::channel(2);
         let JobWhat::Download { snapshot, path, .. } = &self.job.what else {
             return Err(DownloadEnd::Failed);
@@ -367,7 +374,7 @@ impl Work {
                     // The end of what came is why the archive has none.
                     (None, Err(end)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(end),
                     (None, _) => {
-                        tracing::warn!(job = %self.job.id, %error, "a download broke off");
+                        *why = Some(error.to_string());
                         Err(DownloadEnd::Failed)
                     }
                 }

@@ -284,6 +284,9 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
     }
     let (filter, order, page) = (filter(&query)?, Order::of(&query)?, page_of(&query)?);
     ctx.read(move |ctx, state| {
+        if state.hosts_are_lost() {
+            return Err(Problem::unreadable());
+        }
         let all = state.fleet(&HostFilter::default());
         let now = ctx.now();
         let groups = state.cause_groups()?;

@@ -125,11 +125,13 @@ impl Job<'_> {
         let mut plan = Plan { spec, step, picked, is_unseen, unread, free_bytes };
         if !is_unseen && plan.picked.files + plan.picked.folders == 0 {
             let missing = plan.picked.missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-            let message = match missing.is_empty() {
-                true => EMPTY.to_owned(),
-                false => format!("Nothing was restored: the snapshot holds no {missing}."),
+            let (class, message) = match missing.is_empty() {
+                true => (Class::Other, EMPTY.to_owned()),
+                false => {
+                    (Class::NotInSnapshot, format!("Nothing was restored: the snapshot holds no {missing}."))
+                }
             };
-            return Verdict::failed(Class::Other, &message);
+            return Verdict::failed(class, &message);
         }
         if !plan.picked.missing.is_empty() {
             // restic would take no notice of them.
@@ -410,9 +412,14 @@ impl Job<'_> {
         let mut done = plan.done_at(target);
         plan.count(&mut done, &mut found, landed.as_ref(), is_whole);
         let RestoreSaid { bytes, deleted, .. } = found.restored;
+        done.bytes = match &landed {
+            _ if says || !is_whole => bytes,
+            // What failed is among what was picked.
+            Some(landed) if has_lost => landed.bytes,
+            _ => plan.picked.bytes,
+        };
         done.failures.extend(found.failures.named);
         done.deleted = deleted;
-        done.bytes = if says || !is_whole { bytes } else { plan.picked.bytes };
         // Of a file that failed restic counts what it has tried.
         done.is_estimate = !(says && is_whole && found.failures.count == 0);
         if verdict.class == Some(Class::DiskFull)
@@ -439,7 +446,14 @@ impl Job<'_> {
         if !is_whole && !plan.spec.dry_run && !is_nothing_there {
             let place =
                 if target == Path::new("/") { String::new() } else { format!(" in {}", target.display()) };
-            let message = format!("{} Whatever was restored until then stays{place}.", verdict.message);
+            let again = match &self.restore_folder {
+                Some(NamedFolder::New(_)) => "",
+                _ => {
+                    " A file that was not finished looks right by its size: restore again with overwrite always."
+                }
+            };
+            let message =
+                format!("{} Whatever was restored until then stays{place}.{again}", verdict.message);
             return Verdict { message, ..verdict };
         }
         verdict

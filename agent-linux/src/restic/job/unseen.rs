@@ -46,7 +46,7 @@ impl Job<'_> {
         let limit = if self.wires.stop.is_some() { SIDE_LIMIT_AFTER_STOP } else { SIDE_LIMIT };
         let (failures, picks) = (failures.clone(), plan.step.picks.clone());
         // A restic that says nothing of a restore does not say how much it was either.
-        let measures = plan.unread.is_some() && !self.version().says_restored();
+        let measures = !self.version().says_restored();
         let look = move || Landed::look(&folder, &failures, &picks, measures);
         match tokio::time::timeout(limit, tokio::task::spawn_blocking(look)).await {
             Ok(Ok(landed)) => landed.ok(),

@@ -169,6 +169,18 @@ impl Choices {
         self.paths.contains(ALL)
     }
 
+    /// Whether all of a snapshot is to go to where it was, and nothing is deleted there: nobody has named what.
+    pub(super) fn is_all_in_place(&self) -> bool {
+        self.is_all() && self.to == To::Original && !self.delete
+    }
+
+    /// All of a snapshot is what it was made of; none = that is not known.
+    pub(super) fn name_all(&mut self, paths: Vec<String>) {
+        if !paths.is_empty() {
+            self.paths = paths.into_iter().collect();
+        }
+    }
+
     /// Whether this path lies in a folder that is picked.
     pub(super) fn covers(&self, path: &str) -> bool {
         self.paths.iter().any(|picked| match picked.as_str() {
@@ -268,6 +280,19 @@ mod tests {
         assert!(!plan.delete, "a new folder holds nothing that could be deleted");
         assert_eq!(plan.target, RestoreTarget::NewFolder { within: String::new() });
         assert!(read("path=%2Fa").verify, "it was not asked yet");
+    }
+
+    #[test]
+    fn all_of_a_snapshot_in_its_places_is_what_it_was_made_of() {
+        let mut all = read("path=%2F&to=original&overwrite=never&verify=1");
+        assert!(all.is_all_in_place());
+        all.name_all(Vec::new());
+        assert!(all.is_all_in_place(), "that is not known");
+        all.name_all(vec!["/srv/a".to_owned(), "/srv/b".to_owned()]);
+        assert_eq!(all.dry_run(HostId([1; 16])).paths, ["/srv/a", "/srv/b"]);
+        for other in ["path=%2F&to=original&delete=1", "path=%2F&to=new", "path=%2Fa&to=original"] {
+            assert!(!read(other).is_all_in_place(), "{other}");
+        }
     }
 
     #[test]

@@ -13,6 +13,22 @@ pub(super) struct Listing {
     owners: Owners,
 }
 
+/// What a snapshot was made of, where all of that is known and it is paths; else nothing.
+pub(super) fn own_paths(row: &SnapshotRow) -> Vec<String> {
+    let is_known =
+        row.paths_left_out == 0 && row.paths.iter().all(|path| path.starts_with('/') && path != "/");
+    if is_known { row.paths.clone() } else { Vec::new() }
+}
+
+/// Whether this path is one of these, lies in one of them, or above one.
+fn are_about(roots: &[String], path: &str) -> bool {
+    let is_in = |path: &str, folder: &str| {
+        path.strip_prefix(folder.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    roots.iter().any(|root| is_in(path, root) || is_in(root, path))
+}
+
 impl Listing {
     pub(super) fn read(state: &FleetState, host: &Host) -> Result<Self, Problem> {
         let rows = state.known_snapshots(host.id)?;
@@ -67,6 +83,23 @@ impl Listing {
         folder_to_show(&roots(self.find(id)), asked)
     }
 
+    /// Why nothing of this path can be in the snapshot, and where it is; `None` = it may be.
+    pub(super) fn not_in(&self, id: &str, path: &str) -> Option<String> {
+        let roots = own_paths(self.find(id)?);
+        if roots.is_empty() || are_about(&roots, path) {
+            return None;
+        }
+        let other =
+            self.rows.iter().find(|row| are_about(&own_paths(row), path)).map(|row| self.group_of(row));
+        let where_it_is = match other {
+            Some("") => "A snapshot of no source group is of it: choose that one.".to_owned(),
+            Some(group) => format!("Snapshots of the source group {group} are of it: choose one of those."),
+            None => "No snapshot that is known here is of it.".to_owned(),
+        };
+        let (shown, more) = (&roots[..roots.len().min(3)], if roots.len() > 3 { ", …" } else { "" });
+        Some(format!("This snapshot is of {}{more}: {path} can't be in it. {where_it_is}", shown.join(", ")))
+    }
+
     /// When the snapshot was taken, and of what.
     pub(super) fn title(&self, id: &str) -> String {
         match self.find(id) {
@@ -111,10 +144,8 @@ mod tests {
         assert_eq!(folder_to_show(&two, Some("nonsense")), None);
     }
 
-    #[test]
-    fn a_day_without_a_snapshot_gives_the_last_one_before_it() {
-        const DAY_MS: u64 = 86_400_000;
-        let row = |id: &str, at: u64, tag: &str| SnapshotRow {
+    fn row(id: &str, at: u64, tag: &str) -> SnapshotRow {
+        SnapshotRow {
             id: id.to_owned(),
             time: Timestamp(at),
             hostname: "barn".to_owned(),
@@ -125,7 +156,44 @@ mod tests {
             added_packed_bytes: None,
             tags_left_out: 0,
             paths_left_out: 0,
+        }
+    }
+
+    #[test]
+    fn a_path_that_a_snapshot_is_not_of_is_told_with_the_group_that_is() {
+        let of = |id, tag, paths: &[&str]| SnapshotRow {
+            paths: paths.iter().map(|&path| path.to_owned()).collect(),
+            ..row(id, 5, tag)
         };
+        let rows = vec![
+            of("a1", "big", &["/srv/big"]),
+            of("b1", "photos", &["/srv/photos", "/srv/more"]),
+            of("c1", "all", &["/"]),
+            SnapshotRow { paths_left_out: 1, ..of("d1", "many", &["/x"]) },
+        ];
+        let listing = Listing { rows, owners: Owners::of_host("barn", &[]) };
+        for path in ["/srv/big", "/srv/big/a", "/srv", "/"] {
+            assert_eq!(listing.not_in("a1", path), None, "{path}");
+        }
+        for id in ["c1", "d1", "unknown"] {
+            assert_eq!(listing.not_in(id, "/srv/photos"), None, "{id}");
+        }
+        let said = listing.not_in("a1", "/srv/photos/x").unwrap();
+        assert!(
+            said.starts_with("This snapshot is of /srv/big: ") && said.contains("source group photos"),
+            "{said}"
+        );
+        assert!(
+            listing
+                .not_in("a1", "/srv/bigger")
+                .unwrap()
+                .ends_with("No snapshot that is known here is of it.")
+        );
+    }
+
+    #[test]
+    fn a_day_without_a_snapshot_gives_the_last_one_before_it() {
+        const DAY_MS: u64 = 86_400_000;
         let rows = vec![row("c", 9 * DAY_MS, "etc"), row("b", 5 * DAY_MS, "home"), row("a", DAY_MS, "home")];
         let listing = Listing { rows, owners: Owners::of_host("barn", &[]) };
         let id = |row: Option<&SnapshotRow>| row.map(|row| row.id.clone()).unwrap_or_default();

@@ -68,11 +68,14 @@ pub(crate) async fn choose(
         more: String::new(),
         refused: None,
     };
-    let mut problem = None;
+    let (mut problem, mut by_name) = (None, None);
     let typed = form.raw("more").trim();
     if !typed.is_empty() {
         match fleet::clean_path(typed) {
-            Ok(path) => choices.pick(&path),
+            Ok(path) => {
+                by_name = Some(path.clone()).filter(|path| !choices.paths.contains(path));
+                choices.pick(&path);
+            }
             Err(refused) => {
                 problem = Some(Problem { field: Some("more".to_owned()), ..refused.into() });
                 typed.clone_into(&mut place.more);
@@ -103,7 +106,7 @@ pub(crate) async fn choose(
     }
     let by_day = form.has("by_day").then(|| (form.text("group"), form.text("day")));
     let settle = move |_: &Reading, state: &FleetState| {
-        let (listing, mut problem) = (Listing::read(state, &host)?, problem);
+        let (listing, mut problem, mut place) = (Listing::read(state, &host)?, problem, place);
         if let Some((group, day)) = by_day {
             match listing.newest(&group, &day) {
                 Some(row) => choices.snapshot.clone_from(&row.id),
@@ -112,6 +115,13 @@ pub(crate) async fn choose(
         }
         choices.group.clear();
         listing.settle(&mut choices);
+        if let Some(path) = by_name
+            && let Some(why) = listing.not_in(&choices.snapshot, &path)
+        {
+            choices.paths.remove(&path);
+            place.more = path;
+            problem.get_or_insert(Problem::invalid("more", why));
+        }
         let look = listing.folder(&choices.snapshot, place.at.as_deref());
         let is_listed = match &look {
             Some(path) => {
@@ -157,7 +167,15 @@ pub(crate) async fn make_plan(
     form: Form,
 ) -> Result<Response<Body>, Problem> {
     let host = ctx.find_host(&host).await?;
-    let choices = Choices::read(form.fields());
+    let mut choices = Choices::read(form.fields());
+    if choices.is_all_in_place() {
+        // A machine whose owner lets only some folders be restored wants them named.
+        let (known, snapshot) = (host.clone(), choices.snapshot.clone());
+        let roots = ctx.read(move |_, state| {
+            Ok(Listing::read(state, &known)?.find(&snapshot).map(listing::own_paths).unwrap_or_default())
+        });
+        choices.name_all(roots.await?);
+    }
     let request = JobRequest::Restore(choices.dry_run(host.id));
     let runner = choices.runner_of(host.id);
     let problem = if choices.to == To::Within && choices.folder.is_empty() {
