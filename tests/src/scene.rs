@@ -15,7 +15,10 @@ use crate::{
     wait::{LONG, SOON},
 };
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The host's name in all scenes.
 pub const HOST: &str = "web-1";
@@ -58,20 +61,31 @@ impl Scene {
     /// The same with another agent program.
     #[must_use]
     pub fn start_with_agent(program: &Path) -> Option<Self> {
-        let scene = Self::without_repository(program)?;
+        // Something stands in for restic in this job, which would take seconds of a processor.
+        let restic = Tool::Restic018.path();
+        let mut scene = Self::before_the_first_job(program, |scratch, storage, password| {
+            let stand_in = scratch.folder("restic of the host").join("restic");
+            repository_files::stand_in(&stand_in, &restic, &storage.repository(), password);
+            stand_in
+        })?;
         let init = scene.api().ask(&scene.agent.host, "init");
         let _ = scene.api().wait_job(&init, &["succeeded"], LONG);
-        scene.repository().open_at_once(&scene.storage.repository());
+        // What runs goes on with the stand-in, which becomes restic; another start has it no more.
+        scene.agent.restic = restic;
         Some(scene)
     }
 
     /// The same, without the repository.
     #[must_use]
     pub fn start_without_repository() -> Option<Self> {
-        Self::without_repository(&tools::program("holdfast-agent"))
+        Self::before_the_first_job(&tools::program("holdfast-agent"), |_, _, _| Tool::Restic018.path())
     }
 
-    fn without_repository(program: &Path) -> Option<Self> {
+    /// `restic` says which one the agent begins with.
+    fn before_the_first_job(
+        program: &Path,
+        restic: impl FnOnce(&Scratch, &Storage, &str) -> PathBuf,
+    ) -> Option<Self> {
         if !tools::needs(&[Tool::RestServer, Tool::Restic018]) {
             return None;
         }
@@ -94,6 +108,7 @@ impl Scene {
         let host = server.api.add_host(HOST);
         let state_dir = scratch.folder("agent");
         let mut agent = Agent::with_program(program, &state_dir, &host.id, &host.enroll_token);
+        agent.restic = restic(&scratch, &storage, &repo_password);
         agent.start();
         server.api.wait_online(&host.id, true, SOON);
 
@@ -115,7 +130,7 @@ impl Scene {
     pub fn add_sources(&self, name: &str) {
         let seed = name.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(byte));
         let folder = self.sources.join(name);
-        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         write_tree(&folder, seed, 120, TREE_BYTES);
     }
 

@@ -155,7 +155,7 @@ mod tests {
         let storage = Storage::start(scratch.path(), "web-1", "everyday", "full");
         let link = Proxy::start(storage.append_only.address);
         let repository = Repository::behind(&storage.append_only, "secret");
-        repository.init();
+        let _ = repository_files::make(&storage.repository(), "secret");
         let sources = scratch.folder("sources");
         write_tree(&sources, 2, 20, 8 * 1024 * 1024);
         let url = format!("rest:http://web-1:everyday@{}/web-1/", link.address);

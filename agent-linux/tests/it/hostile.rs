@@ -183,8 +183,10 @@ impl Attack {
             private,
         };
         let _ = attack.scene.hello();
+        // Its key opens at once.
+        let _ = repository_files::make(Path::new(&attack.at("repo")), "pw-planted");
         attack.use_repository(&attack.at("repo"), None);
-        let (outcome, _, message) = attack.run(JobSpec::Init);
+        let (outcome, _, message) = attack.run(JobSpec::Probe);
         assert_eq!(outcome, Outcome::Succeeded, "{message}");
         attack
     }

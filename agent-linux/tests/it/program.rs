@@ -183,6 +183,14 @@ impl Scene {
         }
     }
 
+    /// With the first command: an empty repository whose key opens at once is there, and looked at.
+    fn open_a_repository(&mut self) {
+        let _ = repository_files::make(&self.folder.path().join("repo"), "pw-planted");
+        let probe = self.run(1, JobSpec::Probe);
+        let (outcome, _, message) = self.finished(probe);
+        assert_eq!(outcome, Outcome::Succeeded, "{message}");
+    }
+
     /// Waits for the end of a job.
     pub(crate) fn finished(&mut self, job: JobId) -> (Outcome, Option<Class>, String) {
         self.report(|report| match report.body {
@@ -305,8 +313,7 @@ fn a_kill_in_a_backup_is_told_at_the_next_hello_and_restic_does_not_survive() {
     let agent = scene.start();
     scene.hello();
     scene.send_credentials(SlotRevision(1));
-    let init = scene.run(1, JobSpec::Init);
-    scene.finished(init);
+    scene.open_a_repository();
     let source = long_backup(&scene);
     let first = scene.backup(2, &source);
     let second = scene.run(3, JobSpec::Snapshots);
@@ -345,8 +352,7 @@ fn a_running_backup_is_cancelled_and_the_same_command_never_runs_again() {
     let _agent = scene.start();
     scene.hello();
     scene.send_credentials(SlotRevision(1));
-    let init = scene.run(1, JobSpec::Init);
-    scene.finished(init);
+    scene.open_a_repository();
     let source = long_backup(&scene);
     let job = scene.backup(2, &source);
     scene.started(job);
@@ -379,8 +385,7 @@ fn what_happens_while_the_broker_is_away_is_told_when_it_is_back() {
     let _agent = scene.start();
     scene.hello();
     scene.send_credentials(SlotRevision(1));
-    let init = scene.run(1, JobSpec::Init);
-    scene.finished(init);
+    scene.open_a_repository();
     let source = long_backup(&scene);
     let job = scene.backup(2, &source);
     scene.started(job);
@@ -464,8 +469,7 @@ fn a_full_disk_refuses_new_jobs_says_so_and_is_over_when_there_is_space_again() 
     let agent = Agent(child);
     scene.hello();
     scene.send_credentials(SlotRevision(1));
-    let init = scene.run(1, JobSpec::Init);
-    scene.finished(init);
+    scene.open_a_repository();
     let inside = PathBuf::from(format!("/proc/{}/root{}", agent.0.id(), state.display()));
     let filler = inside.join("filler");
     let mut file = fs::File::create(&filler).expect("a file");

@@ -46,7 +46,7 @@ async fn secrets_that_are_words_of_restics_change_no_verdict_and_betray_themselv
         }
         let mut rig = Rig::new(rig.places.restic.clone());
         rig.credentials.repo_password = "packs".into();
-        rig.run(JobSpec::Init).await.succeeded();
+        rig.init_at_once(&rig.path("repo")).await;
         let source = rig.source();
         rig.backup(&[&source]).await.succeeded();
         let pruned = rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
@@ -260,7 +260,7 @@ async fn another_repository_at_the_same_address_is_noticed_by_the_next_job_of_ea
         rig.backup(&[&source]).await.succeeded();
         assert_eq!(rig.known.figures.repo, before.figures.repo);
         fs::rename(rig.path("repo"), rig.path("repo-of-before")).unwrap();
-        rig.run(JobSpec::Init).await.succeeded();
+        rig.init_at_once(&rig.path("repo")).await;
         let repo = rig.known.figures.repo;
         assert_ne!(repo, before.figures.repo);
         // As if somebody else had made it.
@@ -853,7 +853,7 @@ async fn the_same_repository_at_another_address_keeps_its_figures_and_another_on
     let counted_at = rig.known.figures.counted_at;
     assert_eq!(counted_at, before.counted_at, "nothing had to be counted anew");
     rig.credentials.url = rig.path("another").to_str().unwrap().to_owned();
-    rig.run(JobSpec::Init).await.succeeded();
+    rig.init_at_once(&rig.path("another")).await;
     assert_ne!(rig.known.figures.repo, before.repo);
     assert_eq!(rig.known.figures.snapshots.unwrap().count, 0);
 }
@@ -866,7 +866,7 @@ async fn nothing_is_deleted_where_the_admin_credentials_open_another_repository(
         // The other one, filled: a forget would find the host's own group in it.
         let source = rig.source();
         rig.credentials.url = rig.path("another").to_str().unwrap().to_owned();
-        rig.run(JobSpec::Init).await.succeeded();
+        rig.init_at_once(&rig.path("another")).await;
         for _ in 0..2 {
             rig.backup(&[&source]).await.succeeded();
         }

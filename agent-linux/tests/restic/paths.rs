@@ -137,7 +137,7 @@ async fn a_repository_below_its_source_and_the_agents_own_folder_are_never_saved
         fs::write(rig.path("volume/photos/one"), "a photo").unwrap();
         fs::write(rig.path("volume/backup/note"), "beside the repository").unwrap();
         symlink(rig.path("volume"), rig.path("share")).unwrap();
-        rig.run(JobSpec::Init).await.succeeded();
+        rig.init_at_once(&rig.path("volume/backup/repo")).await;
 
         // By its name, through a link on the way, with dots in it, and with patterns that would take it back.
         let (volume, top) = (rig.path("volume"), rig.folder.path().to_owned());
@@ -213,7 +213,7 @@ async fn a_backup_of_a_bind_mount() {
     mount(&rig.path("disk/backup"), &rig.path("srv"));
     // Named by the one mount, saved through the other.
     rig.credentials.url = text(&rig.path("srv/repo")).to_owned();
-    rig.run(JobSpec::Init).await.succeeded();
+    rig.init_at_once(&rig.path("srv/repo")).await;
     for path in [rig.path("data"), rig.path("data/seen"), rig.path("disk")] {
         let ran = rig.backup(&[text(&path)]).await.succeeded();
         assert_eq!(findings(&ran).len(), 2, "{path:?} {ran:#?}");

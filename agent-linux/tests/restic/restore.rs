@@ -954,7 +954,7 @@ async fn a_repository_in_what_was_saved_is_not_deleted_as_what_the_snapshot_lack
         fs::create_dir_all(source.join("below")).unwrap();
         fs::write(source.join("file"), "saved").unwrap();
         rig.credentials.url = repository.to_str().unwrap().to_owned();
-        rig.run(JobSpec::Init).await.succeeded();
+        rig.init_at_once(&repository).await;
         let saved = match rig.backup(&[source.to_str().unwrap()]).await.end.summary {
             JobSummary::Backup(saved) => saved.snapshot,
             other => panic!("{other:?}"),

@@ -112,16 +112,29 @@ impl Rig {
         }
     }
 
-    /// As [`Self::new`], with a repository whose key opens at once.
+    /// As [`Self::new`], with a repository in the folder `repo` whose key opens at once.
     pub(crate) async fn initialised(restic: PathBuf) -> Self {
         let mut rig = Self::new(restic);
-        rig.run(JobSpec::Init).await.succeeded();
-        rig.make_key_cheap();
+        rig.init_at_once(&rig.path("repo")).await;
         rig
     }
 
-    /// For the price of one look at it.
-    fn make_key_cheap(&self) {
+    /// Runs an `init` of the repository at the address of the credentials, which lies in `folder`; something stands in for
+    /// restic, and the key opens at once.
+    pub(crate) async fn init_at_once(&mut self, folder: &Path) {
+        let name = |n: u32| self.path(&format!("restic-init-{n}"));
+        let stand_in = (0..).map(name).find(|program| !program.exists()).unwrap();
+        let password = &self.credentials.repo_password;
+        repository_files::stand_in(&stand_in, &self.places.restic, folder, password);
+        let restic = core::mem::replace(&mut self.places.restic, stand_in);
+        self.known.restic = None;
+        self.run(JobSpec::Init).await.succeeded();
+        self.places.restic = restic;
+        self.known.restic = None;
+    }
+
+    /// Puts a key that opens at once in the place of restic's.
+    pub(crate) fn make_key_cheap(&self) {
         let mut restic = Command::new(&self.places.restic);
         restic.args(["cat", "masterkey", "--no-lock", "--no-cache", "--quiet"]);
         restic.env("RESTIC_REPOSITORY", &self.credentials.url).env("RESTIC_PASSWORD", REPO_PASSWORD);

@@ -1,5 +1,6 @@
-//! Files of a restic repository that restic itself makes none of on demand, written as its own design page describes
-//! them: what a lock of another machine is made of, and a key that opens at once. For tests alone.
+//! Files of a restic repository that restic itself makes none of on demand, or only at a price, written as its own design
+//! page describes them: an empty repository, what a lock of another machine is made of, and a key that opens at once. For
+//! tests alone.
 
 use aes::{
     Aes128, Aes256,
@@ -9,7 +10,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use poly1305::Poly1305;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// A key pair: AES-256 for the content, Poly1305-AES for its tag.
 pub struct Keys {
@@ -65,6 +66,68 @@ pub fn put(folder: &Path, file: &[u8]) {
     fs::write(&at, file).unwrap_or_else(|error| panic!("{}: {error}", at.display()));
 }
 
+/// Makes an empty repository, as `restic init` does, with a key that takes no time to open: restic tries for seconds of a
+/// processor what a key may cost. Which repository it is, and its keys, follow from its folder and the password. Returns
+/// its id.
+///
+/// # Panics
+/// When the files can't be written.
+pub fn make(repository: &Path, password: &str) -> String {
+    let drawn = |what: &str| {
+        let of = format!("{what} of {} with {password}", repository.display());
+        <[u8; 32]>::from(Sha256::digest(of.as_bytes()))
+    };
+    for byte in 0..=u8::MAX {
+        create(&repository.join("data").join(HEXLOWER.encode(&[byte])));
+    }
+    for folder in ["index", "keys", "locks", "snapshots"] {
+        create(&repository.join(folder));
+    }
+    let mac = drawn("tag");
+    let printed = json!({
+        "mac": { "k": BASE64.encode(&mac[..16]), "r": BASE64.encode(&mac[16..]) },
+        "encrypt": BASE64.encode(&drawn("content")),
+    })
+    .to_string();
+    let id = HEXLOWER.encode(&drawn("id"));
+    let config = json!({ "version": 2, "id": id, "chunker_polynomial": "3871fa29420cfd" });
+    let config = Keys::printed(&printed).seal(config.to_string().as_bytes());
+    fs::write(repository.join("config"), config).expect("the repository's config");
+    put_key(repository, password, &printed);
+    id
+}
+
+/// Writes a program to `program` that stands in for `restic` while a repository is made: an `init` puts one of [`make`] where
+/// `repository` is to be, and says what restic says then; all else is restic. Whoever tries what comes after an `init`
+/// saves the seconds that restic takes for it.
+///
+/// # Panics
+/// When the files can't be written.
+pub fn stand_in(program: &Path, restic: &Path, repository: &Path, password: &str) {
+    let made = program.with_extension("repository");
+    let id = make(&made, password);
+    let script = format!(
+        r#"#!/bin/sh
+case " $* " in *" init "*)
+    mkdir -p '{parent}' && mv -T '{made}' '{repository}' || exit 1
+    echo '{{"message_type":"initialized","id":"{id}","repository":"made"}}'
+    exit ;;
+esac
+exec '{restic}' "$@"
+"#,
+        parent = repository.parent().expect("a folder for it").display(),
+        made = made.display(),
+        repository = repository.display(),
+        restic = restic.display(),
+    );
+    fs::write(program, script).expect("a script");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
+fn create(folder: &Path) {
+    fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+}
+
 /// Puts a key that takes no time to open in the place of all keys of the repository, for the same password. restic
 /// makes keys that cost a tenth of a second of a processor each time, which is what most of the time of a small
 /// repository's restic goes into; its own tests make cheap ones too. `printed` is what `restic cat masterkey` printed.
@@ -72,6 +135,13 @@ pub fn put(folder: &Path, file: &[u8]) {
 /// # Panics
 /// When the files can't be read or written.
 pub fn open_at_once(repository: &Path, password: &str, printed: &str) {
+    for old in fs::read_dir(repository.join("keys")).expect("the keys").flatten() {
+        fs::remove_file(old.path()).expect("a key to go");
+    }
+    put_key(repository, password, printed);
+}
+
+fn put_key(repository: &Path, password: &str, printed: &str) {
     let salt = [5; 64];
     let mut derived = [0; 64];
     let cost = scrypt::Params::new(1, 1, 1, scrypt::Params::RECOMMENDED_LEN).expect("a cost");
@@ -85,11 +155,7 @@ pub fn open_at_once(repository: &Path, password: &str, printed: &str) {
         "N": 2, "r": 1, "p": 1, "salt": BASE64.encode(&salt),
         "data": BASE64.encode(&user.seal(master_key(printed).to_string().as_bytes())),
     });
-    let folder = repository.join("keys");
-    for old in fs::read_dir(&folder).expect("the keys").flatten() {
-        fs::remove_file(old.path()).expect("a key to go");
-    }
-    put(&folder, key.to_string().as_bytes());
+    put(&repository.join("keys"), key.to_string().as_bytes());
 }
 
 /// The JSON in what `restic cat masterkey` has printed.

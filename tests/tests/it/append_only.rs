@@ -106,9 +106,10 @@ fn admin_credentials_of_another_repository_delete_nothing_in_it() {
     let Some(scene) = Scene::start() else { return };
     let (api, host) = (scene.api(), scene.host());
     two_snapshots(&scene);
-    let elsewhere = scene.sources.with_file_name("elsewhere").display().to_string();
+    let elsewhere = scene.sources.with_file_name("elsewhere");
+    let _ = repository_files::make(&elsewhere, "another password");
+    let elsewhere = elsewhere.display().to_string();
     let another = Repository::at(&elsewhere, "another password");
-    another.init();
     let sources = scene.sources.display().to_string();
     for _ in 0..2 {
         let saved = another.restic(&["backup", "--quiet", "--tag", GROUP, &sources]);

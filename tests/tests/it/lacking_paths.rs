@@ -109,7 +109,7 @@ fn a_repository_below_its_source_does_not_grow_by_itself_and_keys_are_never_save
     let credentials = json!({ "url": format!("local:{repository}"), "repo_password": "secret enough" });
     let host = agent.host.as_str();
     let _ = api.put(&format!("/api/hosts/{host}/repo-credentials"), &credentials).expect(200);
-    let _ = api.wait_job(&api.ask(host, "init"), &["succeeded"], LONG);
+    let _ = repository_files::make(&machine.join("repository"), "secret enough");
     let machine = machine.display().to_string();
     let state = agent.state_dir.display().to_string();
     api.add_group(host, GROUP, &[&machine]);
@@ -168,7 +168,7 @@ fn a_host_that_was_added_again_loses_nothing_of_what_was_there_before() {
         let back_up = |host: &str| api.wait_job(&api.back_up(host, GROUP), &["succeeded"], LONG);
 
         let mut first = set_up("first");
-        let _ = api.wait_job(&api.ask(&first.host, "init"), &["succeeded"], LONG);
+        let _ = repository_files::make(&repository, "secret enough");
         for _ in 0..3 {
             let _ = back_up(&first.host);
         }

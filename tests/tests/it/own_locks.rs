@@ -62,7 +62,7 @@ fn a_backup_that_runs_in_a_container_of_the_same_name_is_not_pruned_away() {
         let small = scratch.folder("small");
         fs::write(small.join("note"), "something").expect("a file");
         api.add_group(&agent.host, "small", &[&small.display().to_string()]);
-        let _ = api.wait_job(&api.ask(&agent.host, "init"), &["succeeded"], LONG);
+        let _ = repository_files::make(&repository, PASSWORD);
         let _ = api.wait_job(&api.back_up(&agent.host, "small"), &["succeeded"], LONG);
 
         let large = scratch.folder("large");

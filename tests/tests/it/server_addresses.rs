@@ -7,7 +7,6 @@ use tests::{
     agent::Agent,
     api::{Api, Credentials},
     ports,
-    repository::Repository,
     scratch::Scratch,
     server::Server,
     tools::{self, Tool},
@@ -40,8 +39,9 @@ fn an_agent_enrols_and_backs_up_by_ipv6() {
     let agent = Agent::enroll(&server.api, &scratch.folder("agent"), "six");
     assert!(agent.status().contains(&format!("server        {public}\n")), "{}", agent.status());
     assert_eq!(counts(&told(&server.api, &public)), (1, 1));
-    let repository = scratch.folder("repository").display().to_string();
-    Repository::at(&repository, "six words").with(&Tool::Restic018.path()).init();
+    let repository = scratch.folder("repository");
+    let _ = repository_files::make(&repository, "six words");
+    let repository = repository.display().to_string();
     let credentials =
         Credentials { url: repository, login: None, repo_password: "six words".to_owned(), env: Vec::new() };
     server.api.put_credentials(&agent.host, &credentials);
