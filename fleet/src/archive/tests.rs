@@ -33,12 +33,15 @@ fn open(folder: &Path) -> Result<Fleet, OpenError> {
     Fleet::open(Pieces::from(folder), Settings::for_tests(), driver())
 }
 
+/// As a drawn one, which costs a quarter of one that somebody thought of.
+const PASSPHRASE: &str = "abcd-efgh-ijkl-mnop-qrst-uvwx";
+
 fn passphrase() -> ArchiveKey {
-    ArchiveKey::Passphrase(Secret::new("a few words in a row"))
+    ArchiveKey::Passphrase(Secret::new(PASSPHRASE))
 }
 
 fn opener() -> ArchiveOpener {
-    ArchiveOpener::Passphrase(Secret::new("a few words in a row"))
+    ArchiveOpener::Passphrase(Secret::new(PASSPHRASE))
 }
 
 /// A server that has something of each.
