@@ -88,6 +88,8 @@ impl Browser {
             "--disable-dev-shm-usage".to_owned(),
             "--no-first-run".to_owned(),
             "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-extensions".to_owned(),
             format!("--user-data-dir={}", profile.path().display()),
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {

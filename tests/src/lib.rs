@@ -16,6 +16,7 @@
 //! | [`mosquitto`], [`browser`] | what people look with |
 //! | [`host_login`] | a host's own credentials, in wrong hands |
 //! | [`sources`], [`secrets`] | files to back up, and secrets to look for |
+//! | [`soak`] | how long storms are |
 //! | [`scene`] | all of it put together |
 //!
 //! The programs are those beside the test: `cargo build --workspace` first, as `./test` does. Nothing listens outside
@@ -41,6 +42,7 @@ pub mod secrets;
 pub mod seeded;
 pub mod server;
 pub mod smtp;
+pub mod soak;
 pub mod sources;
 pub mod sshd;
 pub mod storage;

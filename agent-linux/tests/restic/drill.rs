@@ -186,9 +186,9 @@ async fn flipped_bytes_are_found(version: Version, seeds: u64) {
     drill(&mut rig, PLAIN).await.succeeded();
 }
 
-/// As many as `few`, or fifty when the long storms run.
+/// As many as `few`, or fifty with `./test --soak`.
 fn seeds(few: u64) -> u64 {
-    if std::env::var_os("HOLDFAST_STORM_ROUNDS").is_some() { 50 } else { few }
+    if std::env::var_os("HOLDFAST_SOAK").is_some() { 50 } else { few }
 }
 
 #[tokio::test]

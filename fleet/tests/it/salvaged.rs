@@ -319,8 +319,8 @@ async fn whatever_is_damaged_a_salvage_gives_what_serves_or_says_why_not() {
         (dice >> 16) as usize % below
     };
     let (mut served, mut refused) = (0, 0);
-    // The long storms run: all of them.
-    let cases = if std::env::var_os("HOLDFAST_STORM_ROUNDS").is_some() { 500 } else { 60 };
+    // All of them with `./test --soak`.
+    let cases = if std::env::var_os("HOLDFAST_SOAK").is_some() { 500 } else { 60 };
     for case in 0..cases {
         let len = original.file.len();
         let from = original.damaged("from", |file| match case % 5 {

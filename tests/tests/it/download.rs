@@ -26,6 +26,7 @@ use tests::{
     repository::Repository,
     scratch::Scratch,
     server::Server,
+    soak,
     sources::Numbers,
     tools::{self, Tool},
     wait::{self, LONG, SOON},
@@ -59,8 +60,7 @@ impl Lab {
         let repository_folder = scratch.folder("repository");
         let repository =
             Repository::at(&repository_folder.display().to_string(), PASSWORD).with(&restic.path());
-        repository.init();
-        repository.open_at_once(&repository_folder);
+        let _ = repository_files::make(&repository_folder, PASSWORD);
         let saved = repository.restic(&["backup", "--quiet", &sources.display().to_string()]);
         let _ = saved.expect_success("a backup by hand");
         let snapshot = text(&repository.snapshots()[0]["id"]);
@@ -629,9 +629,9 @@ fn a_download_that_loses_somebody_before_its_first_byte_or_at_its_end_is_told_as
     assert!(lab.fetched(lab.big().as_os_str().as_bytes(), "raw") == whole);
 }
 
-/// How large the file is; `./test --soak` takes 5 GiB.
+/// How large the file is.
 fn large_mib() -> usize {
-    std::env::var("HOLDFAST_DOWNLOAD_MIB").ok().and_then(|mib| mib.parse().ok()).unwrap_or(192)
+    usize::try_from(soak::number("HOLDFAST_DOWNLOAD_MIB", 5_120, 192)).expect("a size")
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},
-    env,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -16,6 +15,7 @@ use tests::{
     scratch::Scratch,
     server::Server,
     smtp::MailServer,
+    soak,
     tools::{self, Tool},
     wait::{self, LONG, SOON},
     wrong_clock::WrongClock,
@@ -28,7 +28,7 @@ const DAY_SECS: i64 = 25 * 3_600;
 const REMINDER_SECS: i64 = 3 * 86_400 + 60;
 
 /// The short form; `./test --soak` has 200.
-const ROUNDS: usize = 8;
+const ROUNDS: u64 = 8;
 
 /// A server whose clock can be set.
 struct Scene {
@@ -288,7 +288,7 @@ fn next(seed: &mut u64) -> usize {
 
 #[test]
 fn whenever_the_server_is_killed_each_notice_is_told_and_doubles_have_one_id() {
-    let rounds = env::var("HOLDFAST_NOTICE_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
+    let rounds = soak::number("HOLDFAST_NOTICE_ROUNDS", 200, ROUNDS);
     let mut scene = Scene::start();
     let receiver = Receiver::start();
     let hook =
@@ -319,7 +319,7 @@ fn whenever_the_server_is_killed_each_notice_is_told_and_doubles_have_one_id() {
             // Longer than any wait after a try, and much shorter than what is given up after.
             scene.killed_for(3_700);
         }
-        let wanted = 3 + round;
+        let wanted = 3 + usize::try_from(round).expect("few");
         while !comes_soon(&|| receiver.taken() >= wanted && scene.is_told("hook")) {
             scene.killed_for(3_700);
         }

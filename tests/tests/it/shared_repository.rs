@@ -9,11 +9,13 @@ use tests::{
     repository::Repository,
     scratch::Scratch,
     server::Server,
+    soak,
     tools::{self, Tool},
     wait::{LONG, SOON},
 };
 
-const ROUNDS: usize = 50;
+/// Each exclusive job, before and after the other one, of either host: twelve. `./test --soak` has 50.
+const ROUNDS: usize = 12;
 const PASSWORD: &str = "one for both";
 
 /// Asks for a job: its id, or the words of the refusal.
@@ -58,18 +60,21 @@ fn hosts_that_share_a_repository_take_turns_and_no_job_meets_a_lock() {
         }
     };
     // The server has to know that they share it.
-    for (place, kind) in [(0, "init"), (1, "test")] {
-        let job = ask(api, &path(place, kind)).expect("a job");
+    let _ = repository_files::make(Path::new(&repository), PASSWORD);
+    for place in [0, 1] {
+        let job = ask(api, &path(place, "test")).expect("a job");
         let _ = api.wait_job(&job, &["succeeded"], LONG);
     }
     let by_hand = Repository::at(&repository, PASSWORD);
-    by_hand.open_at_once(Path::new(&repository));
-    // Which of its snapshots the other host has made.
-    let listing = format!("/api/hosts/{}/snapshots/refresh", agents[1].0.host);
-    let _ = api.wait_job(&ask(api, &listing).expect("a job"), &["succeeded"], LONG);
+    // Which snapshots were there before: none.
+    for (agent, _) in &agents {
+        let listing = format!("/api/hosts/{}/snapshots/refresh", agent.host);
+        let _ = api.wait_job(&ask(api, &listing).expect("a job"), &["succeeded"], LONG);
+    }
 
     let mut refused = 0;
-    for round in 0..ROUNDS {
+    let rounds = soak::or(50, ROUNDS);
+    for round in 0..rounds {
         let exclusive = ["prune", "forget", "check"][round % 3];
         let kinds = if round % 2 == 0 { [exclusive, "backup"] } else { ["backup", exclusive] };
         let host = usize::from(round % 4 > 1);
@@ -89,7 +94,7 @@ fn hosts_that_share_a_repository_take_turns_and_no_job_meets_a_lock() {
             let _ = api.wait_job(job, &["succeeded"], LONG);
         }
     }
-    assert!(refused > ROUNDS / 2, "they did meet: {refused}");
+    assert!(refused > rounds / 2, "they did meet: {refused}");
     for (agent, _) in &agents {
         for job in api.jobs(&agent.host) {
             assert_ne!(job["class"], "repo_locked", "{job}");

@@ -1,5 +1,6 @@
 //! Every page, in both themes, by what can be measured of a page: axe-core finds nothing serious, nothing is wider than
-//! the smallest phone, the console stays silent, and nothing is loaded from elsewhere.
+//! the smallest phone, the console stays silent, and nothing is loaded from elsewhere. In the dark theme each page is as
+//! wide as a phone or a desk in turn; with `./test --soak` it is opened anew, and is as wide as both.
 
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write as _};
@@ -9,6 +10,7 @@ use tests::{
     scene::{GROUP, Scene},
     scratch::Scratch,
     server::Server,
+    soak,
     sshd::Sshd,
     tools::{self, Tool},
     wait::{self, LONG, SOON},
@@ -19,9 +21,9 @@ const AXE: &str = include_str!("../../vendor/axe-core/axe.min.js");
 const NARROW: u32 = 360;
 const DESK: u32 = 1280;
 
-/// What axe-core finds that matters: the rule, where, and what it says. The themes differ in colours alone: in the dark
-/// one, only what is about colours is asked again.
-fn axe(browser: &Browser, theme: Theme) -> Vec<String> {
+/// What axe-core finds that matters in a part of the page: the rule, where, and what it says. The themes differ in colours
+/// alone: in the dark one, only what is about colours is asked again.
+fn axe(browser: &Browser, theme: Theme, part: &str) -> Vec<String> {
     // The ground of the rail is drawn as a gradient of flat colours, against which axe measures no contrast: here each part
     // gets its own.
     let _ = browser.run(
@@ -38,7 +40,7 @@ fn axe(browser: &Browser, theme: Theme) -> Vec<String> {
     };
     let found = browser.run_async(&format!(
         "const done = arguments[arguments.length - 1];
-         axe.run(document, {{resultTypes: ['violations'], ...{rules}}}).then(
+         axe.run({part}, {{resultTypes: ['violations'], ...{rules}}}).then(
            (found) => done({{violations: found.violations.map((v) => ({{
              id: v.id, impact: v.impact,
              nodes: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 200) + ' ' + n.failureSummary)}}))}}),
@@ -49,31 +51,32 @@ fn axe(browser: &Browser, theme: Theme) -> Vec<String> {
     violations.iter().filter(matters).map(ToString::to_string).collect()
 }
 
-/// All that is wrong with what is shown now, at the width of a phone and of a desk.
-fn faults_as_shown(browser: &Browser, theme: Theme) -> Vec<String> {
+/// All that is wrong with what is shown now, at these widths; axe-core looks at a part of it.
+fn faults_as_shown(browser: &Browser, theme: Theme, widths: &[u32], part: &str) -> Vec<String> {
     let mut all = Vec::new();
-    for width in [NARROW, DESK] {
+    for &width in widths {
         browser.size(width);
         if browser.overflows() {
             all.push(format!("is wider than {width} px"));
         }
-        all.extend(axe(browser, theme).into_iter().map(|found| format!("{width} px: {found}")));
+        all.extend(axe(browser, theme, part).into_iter().map(|found| format!("{width} px: {found}")));
     }
     all
 }
 
-/// All that is wrong with the page that is shown, its dialogs, and what it loaded.
-fn faults(browser: &Browser, base: &str, theme: Theme) -> Vec<String> {
-    let mut faults = faults_as_shown(browser, theme);
+/// All that is wrong with the page that is shown, its dialogs, and what it loaded. A dialog is looked at alone: what is
+/// behind it was looked at before.
+fn faults(browser: &Browser, base: &str, theme: Theme, widths: &[u32]) -> Vec<String> {
+    let mut faults = faults_as_shown(browser, theme, widths, "document");
     let dialogs =
         browser.run("return document.querySelectorAll('dialog').length").as_u64().unwrap_or_default();
     for number in 0..dialogs {
         let title = browser.run(&format!(
             "const dialog = document.querySelectorAll('dialog')[{number}]; dialog.showModal(); return dialog.id"
         ));
-        faults.extend(
-            faults_as_shown(browser, theme).into_iter().map(|fault| format!("dialog {title}: {fault}")),
-        );
+        let dialog = format!("document.querySelectorAll('dialog')[{number}]");
+        let found = faults_as_shown(browser, theme, widths, &dialog);
+        faults.extend(found.into_iter().map(|fault| format!("dialog {title}: {fault}")));
         let _ = browser.run(&format!("document.querySelectorAll('dialog')[{number}].close()"));
     }
     let loaded = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)");
@@ -95,11 +98,13 @@ struct Look<'b> {
     wrong: String,
     /// The pages that were looked at, without query.
     seen: BTreeSet<String>,
+    /// How often something was looked at in the dark.
+    looks: usize,
 }
 
 impl<'b> Look<'b> {
     const fn new(browser: &'b Browser, base: String) -> Self {
-        Self { browser, base, wrong: String::new(), seen: BTreeSet::new() }
+        Self { browser, base, wrong: String::new(), seen: BTreeSet::new(), looks: 0 }
     }
 
     /// The address that is shown, without origin, query and anchor.
@@ -114,11 +119,14 @@ impl<'b> Look<'b> {
         let path = address.split(['#', '?']).next().unwrap_or_default();
         for theme in Theme::ALL {
             self.browser.theme(theme);
-            self.browser.open(&format!("{}{address}", self.base));
-            let shown = self.shown();
-            if shown != path {
-                let _ = writeln!(self.wrong, "{address} leads to {shown}");
-                return;
+            // Which theme it is only its colours know: it is opened once, and the light goes out over it.
+            if theme == Theme::Light || soak::or(true, false) {
+                self.browser.open(&format!("{}{address}", self.base));
+                let shown = self.shown();
+                if shown != path {
+                    let _ = writeln!(self.wrong, "{address} leads to {shown}");
+                    return;
+                }
             }
             self.here(address, theme);
         }
@@ -127,7 +135,14 @@ impl<'b> Look<'b> {
 
     /// Looks at what is shown, in one theme.
     fn here(&mut self, name: &str, theme: Theme) {
-        let mut faults = faults(self.browser, &self.base, theme);
+        // What stands on each page is seen in the dark at both widths all the same.
+        let in_the_dark = [[NARROW], [DESK]][self.looks % 2];
+        let widths = match theme {
+            Theme::Light => &[NARROW, DESK][..],
+            Theme::Dark => soak::or(&[NARROW, DESK][..], &in_the_dark[..]),
+        };
+        self.looks += usize::from(theme == Theme::Dark);
+        let mut faults = faults(self.browser, &self.base, theme, widths);
         faults.extend(self.browser.console().into_iter().filter_map(|(level, said)| {
             // The browser itself writes down the status of a page that is not there.
             let is_expected = name.contains("no-such-page") && said.contains("404");
@@ -461,7 +476,7 @@ fn the_first_pages_are_sound_too() {
          document.querySelector('h1').style.color = 'oklch(0.88 0 0)';
          document.querySelector('h1').style.minWidth = '2000px'",
     );
-    let found = faults(&browser, &server.base(), Theme::Light).join("\n");
+    let found = faults(&browser, &server.base(), Theme::Light, &[NARROW, DESK]).join("\n");
     for wanted in ["image-alt", "color-contrast", "is wider than 360 px"] {
         assert!(found.contains(wanted), "{wanted}: {found}");
     }
