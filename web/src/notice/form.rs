@@ -232,6 +232,8 @@ struct Alert {
     summary: String,
     text: String,
     url: String,
+    /// The link that acknowledges, where the channel may have such.
+    acknowledge: Option<String>,
     is_critical: bool,
     is_over: bool,
 }
@@ -247,6 +249,7 @@ fn each(told: &Told) -> impl Iterator<Item = Alert> {
         summary: format!("{}: {}", notice.state, notice.title),
         text: format!("{}\n{}\n{}", notice.whom, notice.since_words, notice.advice),
         url: notice.url.clone(),
+        acknowledge: notice.acknowledge_url.clone(),
         is_critical: notice.severity == "critical",
         is_over: notice.is_over,
     };
@@ -257,6 +260,7 @@ fn each(told: &Told) -> impl Iterator<Item = Alert> {
         summary: told.subject.clone(),
         text,
         url: told.url.clone(),
+        acknowledge: None,
         is_critical: false,
         is_over,
     };
@@ -272,13 +276,16 @@ fn each(told: &Told) -> impl Iterator<Item = Alert> {
 fn pagerduty(key: &str, alert: &Alert) -> Value {
     let action = if alert.is_over { "resolve" } else { "trigger" };
     let severity = if alert.is_critical { "critical" } else { "warning" };
+    let acknowledge =
+        alert.acknowledge.iter().map(|url| json!({ "href": url, "text": "Acknowledge in Holdfast" }));
+    let look = std::iter::once(json!({ "href": alert.url, "text": "Look at it" }));
     json!({
         "routing_key": key, "event_action": action, "dedup_key": alert.key,
         "payload": {
             "summary": cut(&alert.summary, 1_000), "source": "Holdfast", "severity": severity,
             "custom_details": { "text": alert.text },
         },
-        "links": [{ "href": alert.url, "text": "Look at it" }],
+        "links": look.chain(acknowledge).collect::<Vec<_>>(),
     })
 }
 
@@ -286,8 +293,13 @@ fn opsgenie(alert: &Alert) -> Value {
     if alert.is_over {
         return json!({ "source": "Holdfast", "note": alert.summary });
     }
+    // Opsgenie has no links of its own: what is named in the details is shown as one.
+    let details = match &alert.acknowledge {
+        Some(url) => json!({ "acknowledge": url }),
+        None => json!({}),
+    };
     json!({
-        "message": cut(&alert.summary, 120), "alias": alert.key, "source": "Holdfast",
+        "message": cut(&alert.summary, 120), "details": details, "alias": alert.key, "source": "Holdfast",
         "description": cut(&format!("{}\n{}", alert.text, alert.url), 14_000),
         "priority": if alert.is_critical { "P1" } else { "P3" },
     })
@@ -391,6 +403,22 @@ mod tests {
             let ends = ["\"resolve\"", "/close?"].map(|end| shown(&requests[1..]).contains(end));
             assert_eq!(requests.len() > 1, ends.contains(&true), "{form:?}");
         }
+    }
+
+    #[test]
+    fn an_alert_that_the_other_side_keeps_has_the_link_that_acknowledges_while_it_is_open() {
+        let link = |message: &Message| {
+            let of = [WebhookForm::PagerDuty, WebhookForm::Opsgenie];
+            let all = all_forms(message).into_iter().filter(|(form, _)| of.contains(form));
+            all.map(|(_, requests)| shown(&requests).contains("a-link-key")).collect::<Vec<_>>()
+        };
+        let mut open = message(vec![notice(Event::Opened, 1, 3)]);
+        assert_eq!(link(&open), [false, false], "the channel may have none");
+        open.ack_keys.insert(IncidentId([1; 16]), "a-link-key".to_owned());
+        assert_eq!(link(&open), [true, true]);
+        let mut over = message(vec![notice(Event::Recovered, 1, 3)]);
+        over.ack_keys.insert(IncidentId([1; 16]), "a-link-key".to_owned());
+        assert_eq!(link(&over), [false, false]);
     }
 
     #[test]
