@@ -5,6 +5,10 @@ use crate::{
     doctor::{self, Where},
     driver::{self, AgentEnd, Options},
     enroll::{self, Enrolled},
+    heartbeat::{
+        self,
+        source::{Source, Wanted},
+    },
     keep_alive,
     local::{self, options::Asked},
     logger::{self, Level},
@@ -97,6 +101,11 @@ Options:
                       [HOLDFAST_AGENT_ALONE_AFTER; 120]
   --keep-alive SECS   how often a silent connection says that it is there, 5 to 1200; when the network cuts it sooner,
                       oftener by itself [HOLDFAST_AGENT_KEEP_ALIVE; 60]
+  --heartbeat URL     ask URL every five minutes while this host is well: who watches it tells when nothing comes. Whoever
+                      sees the processes of this machine sees it here [HOLDFAST_AGENT_HEARTBEAT]
+  --heartbeat-file FILE
+                      the same, with the URL in a file [HOLDFAST_AGENT_HEARTBEAT_FILE]
+  --heartbeat-ca FILE what its certificate may be of (PEM) [HOLDFAST_AGENT_HEARTBEAT_CA; what this machine trusts]
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
   --program PATH      how the agent starts itself again, where its own file can't be started: under an emulator
                       [HOLDFAST_AGENT_PROGRAM]
@@ -356,9 +365,15 @@ impl Request {
             }
             Self::PolicyCheck { policy, .. } | Self::Enroll { policy, .. } => policy_paths(policy),
             Self::Status { state_dir, .. } => absolute(state_dir),
-            Self::Run { state_dir, options: Options { restic, policy, program, .. }, .. } => {
+            Self::Run { state_dir, options: Options { restic, policy, program, heartbeat, .. }, .. } => {
                 absolute(state_dir);
                 program.iter_mut().for_each(absolute);
+                if let Some(Wanted { source, ca }) = heartbeat {
+                    ca.iter_mut().for_each(absolute);
+                    if let Source::File(file) = source {
+                        absolute(file);
+                    }
+                }
                 policy_paths(policy);
                 if restic.components().nth(1).is_some() || restic.starts_with(".") {
                     absolute(restic);
@@ -438,6 +453,10 @@ pub fn parse(args: &[OsString], env: impl Fn(&str) -> Option<String>) -> Result<
     let mut program = env("HOLDFAST_AGENT_PROGRAM").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut alone_after = env("HOLDFAST_AGENT_ALONE_AFTER");
     let mut keep_alive = env("HOLDFAST_AGENT_KEEP_ALIVE");
+    let some = |name: &str| env(name).filter(|value| !value.is_empty());
+    let mut beat = some("HOLDFAST_AGENT_HEARTBEAT").map(Source::Given);
+    let mut beat_file = some("HOLDFAST_AGENT_HEARTBEAT_FILE").map(PathBuf::from);
+    let mut beat_ca = some("HOLDFAST_AGENT_HEARTBEAT_CA").map(PathBuf::from);
     let (mut force, mut json, mut check, mut allows_older) = (false, false, false, false);
     let (mut token, mut end_with, mut file, mut signature) = (None, None, None, None);
     let mut wait_secs = update::WAIT_SECS;
@@ -482,6 +501,9 @@ pub fn parse(args: &[OsString], env: impl Fn(&str) -> Option<String>) -> Result<
             ("run", "--program") => program = Some(value()?.into()),
             ("run", "--alone-after") => alone_after = Some(value()?),
             ("run", "--keep-alive") => keep_alive = Some(value()?),
+            ("run", "--heartbeat") => (beat, beat_file) = (Some(Source::Given(value()?)), None),
+            ("run", "--heartbeat-file") => (beat, beat_file) = (None, Some(value()?.into())),
+            ("run", "--heartbeat-ca") => beat_ca = Some(value()?.into()),
             ("run", "--log-level") => level = value()?,
             ("run", "--source-root") => source_roots.push(value()?.into()),
             ("run", "--end-with") => {
@@ -527,8 +549,24 @@ pub fn parse(args: &[OsString], env: impl Fn(&str) -> Option<String>) -> Result<
                     .filter(|secs| keep_alive::SECS.contains(secs))
                     .ok_or_else(|| UsageError(format!("--keep-alive is 5 to 1200 seconds, not {text}")))?,
             };
-            let options =
-                Options { restic: restic.into(), policy, program, alone_after_secs, keep_alive_secs };
+            let heartbeat = match (beat, beat_file) {
+                (Some(_), Some(_)) => {
+                    return Err(UsageError("a heartbeat has one address: name it, or its file".to_owned()));
+                }
+                (given, file) => given.or(file.map(Source::File)),
+            };
+            if let Some(Source::Given(address)) = &heartbeat {
+                heartbeat::check(address).map_err(|error| UsageError(format!("the heartbeat: {error}")))?;
+            }
+            let heartbeat = heartbeat.map(|source| Wanted { source, ca: beat_ca });
+            let options = Options {
+                restic: restic.into(),
+                policy,
+                program,
+                alone_after_secs,
+                keep_alive_secs,
+                heartbeat,
+            };
             Request::Run { state_dir, options, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
@@ -745,6 +783,7 @@ mod tests {
                 program: None,
                 alone_after_secs: 120,
                 keep_alive_secs: 60,
+                heartbeat: None,
             },
             level: Level::Debug,
             end_with: None,
@@ -800,6 +839,7 @@ mod tests {
                 program: None,
                 alone_after_secs: 120,
                 keep_alive_secs: 60,
+                heartbeat: None,
             },
             level: Level::Info,
             end_with: None,
@@ -815,6 +855,31 @@ mod tests {
     }
 
     #[test]
+    fn a_heartbeat_has_one_address_by_itself_in_a_file_or_in_the_environment() {
+        let wanted = |line: &str, env: &[(&str, &str)]| -> Result<Option<Wanted>, UsageError> {
+            let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            let env =
+                |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            match parse(&args, env)?.at_absolute_paths() {
+                Request::Run { options, .. } => Ok(options.heartbeat),
+                other => panic!("{other:?}"),
+            }
+        };
+        let given = |url: &str| Source::Given(url.to_owned());
+        let at = |source, ca: Option<&str>| Ok(Some(Wanted { source, ca: ca.map(PathBuf::from) }));
+        assert_eq!(wanted("run", &[("HOLDFAST_AGENT_HEARTBEAT", "")]), Ok(None));
+        let line = "run --heartbeat https://a/b --heartbeat-ca /ca.pem";
+        assert_eq!(wanted(line, &[]), at(given("https://a/b"), Some("/ca.pem")));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(wanted("run --heartbeat-file h", &[]), at(Source::File(here.join("h")), None));
+        let env = [("HOLDFAST_AGENT_HEARTBEAT", "https://a/c")];
+        assert_eq!(wanted("run", &env), at(given("https://a/c"), None));
+        assert_eq!(wanted("run --heartbeat-file=/h", &env), at(Source::File("/h".into()), None));
+        let both = [env[0], ("HOLDFAST_AGENT_HEARTBEAT_FILE", "/h")];
+        assert!(wanted("run", &both).unwrap_err().to_string().contains("one address"));
+    }
+
+    #[test]
     fn wrong_usage_says_what_is_wrong() {
         for (line, word) in [
             ("", "no command"),
@@ -822,6 +887,7 @@ mod tests {
             ("run --log-level loud", "loud"),
             ("run --alone-after soon", "number of seconds"),
             ("run --force", "--force"),
+            ("run --heartbeat ftp://a/a-secret", "can't be used"),
             ("run --source-root photos", "not absolute"),
             ("enroll", "token"),
             ("update", "needs the file"),
@@ -843,7 +909,7 @@ mod tests {
             ("restore latest --original --json", "--yes"),
         ] {
             let error = read(line).unwrap_err().to_string();
-            assert!(error.contains(word), "{line:?}: {error}");
+            assert!(error.contains(word) && !error.contains("a-secret"), "{line:?}: {error}");
         }
     }
 

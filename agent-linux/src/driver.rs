@@ -1,5 +1,6 @@
 //! The one loop of the agent: gives the core its inputs and carries out its effects.
 
+mod beat;
 mod effects;
 mod inputs;
 mod job;
@@ -12,6 +13,7 @@ mod work;
 
 use crate::{
     clock,
+    heartbeat::{self, Heartbeat, backups::Backups},
     identity::{self, Identity, IdentityError},
     journal::{Journal, Opened, replay::Condition, replay::Fresh},
     keep_alive::KeepAlive,
@@ -99,6 +101,8 @@ pub struct Options {
     pub alone_after_secs: u32,
     /// How often a silent connection says that it is there, in seconds.
     pub keep_alive_secs: u16,
+    /// Who hears that the host is well; `None` = nobody.
+    pub heartbeat: Option<heartbeat::source::Wanted>,
 }
 
 /// What is known of the repository, and the newest stats message.
@@ -175,6 +179,7 @@ struct Driver {
     told_due: Option<DueBackup>,
     /// What of the plan can't be done here, as it was told of.
     told_left: Option<String>,
+    heartbeat: Option<Heartbeat>,
 }
 
 /// Runs the agent on a state folder until a signal ends it.
@@ -230,6 +235,7 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<AgentEnd, RunErro
             event = next_link_event(&mut driver.link) => driver.handle_link(event),
             step = next_job_step(&mut driver.job), if hears_job => driver.handle_job(step),
             step = next_job_step(&mut driver.download) => driver.handle_job(step),
+            heard = next_heard(&mut driver.heartbeat) => driver.handle_heard(&heard),
             stream = next_asker(listener.as_ref()) => driver.answer_status(stream),
             () = tokio::time::sleep(wait) => driver.handle_time(),
         }
@@ -252,6 +258,13 @@ async fn next_link_event(link: &mut Option<Link>) -> LinkEvent {
 async fn next_job_step(job: &mut Option<RunningJob>) -> (JobId, JobStep) {
     match job {
         Some(job) => (job.job, job.step().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_heard(heartbeat: &mut Option<Heartbeat>) -> Result<(), heartbeat::error::AskError> {
+    match heartbeat {
+        Some(heartbeat) => heartbeat.heard().await,
         None => std::future::pending().await,
     }
 }
@@ -294,6 +307,8 @@ impl Driver {
         machine.boot_id[8..].copy_from_slice(&run.to_le_bytes());
         let start = Start { saved, seed: random::u64().map_err(random)?, trouble };
         let plan = KeptPlan::load(&state);
+        let heartbeat = options.heartbeat.clone();
+        let heartbeat = heartbeat.map(|wanted| Heartbeat::new(wanted, Backups::load(&state), clock::mono()));
         Ok(Self {
             state,
             identity,
@@ -334,6 +349,7 @@ impl Driver {
             program: std::env::current_exe().ok(),
             told_due: None,
             told_left: None,
+            heartbeat,
         })
     }
 
@@ -380,7 +396,8 @@ impl Driver {
         let log = running().filter_map(|job| job.log.due_at());
         let look = self.away_since.filter(|_| !self.core.is_connected()).map(|_| self.look_at);
         let room = running().map(|_| self.room_at);
-        let at = core.into_iter().chain(log).chain(look).chain(room).min();
+        let beat = self.heartbeat.as_ref().and_then(Heartbeat::due_at);
+        let at = core.into_iter().chain(log).chain(look).chain(room).chain(beat).min();
         Duration::from_millis(at.map_or(LONGEST_MS, |at| at.ms_since(clock::mono()).min(LONGEST_MS)))
     }
 
@@ -425,6 +442,7 @@ impl Driver {
             state_folder_fails: Some(self.core.store_fails()),
             has_credentials: Some(saved.slot(Slot::Repo).filled),
             clock_ahead_ms: self.clock_ahead_ms(),
+            heartbeat: self.heartbeat.as_ref().map(Heartbeat::status),
             ..Status::default()
         };
         status.name(&self.identity, self.address());

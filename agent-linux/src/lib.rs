@@ -56,6 +56,7 @@ pub mod driver;
 mod encoding;
 pub mod enroll;
 pub mod folder;
+pub mod heartbeat;
 pub mod hook;
 pub mod identity;
 pub mod journal;

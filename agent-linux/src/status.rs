@@ -78,6 +78,17 @@ pub struct Status {
     pub has_credentials: Option<bool>,
     /// How far this machine's clock is ahead of the server's, in milliseconds; negative: behind.
     pub clock_ahead_ms: Option<i64>,
+    /// The heartbeat; `None` = nobody has asked for one.
+    pub heartbeat: Option<HeartbeatStatus>,
+}
+
+/// How the heartbeat is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatStatus {
+    /// When one was taken last.
+    pub taken_at: Option<Instant>,
+    /// Why the last one was not sent, or not taken.
+    pub why: Option<String>,
 }
 
 /// A held job.
@@ -271,6 +282,11 @@ impl Status {
         }
         if self.state_folder_fails == Some(true) {
             line("state folder", "can't be written");
+        }
+        if let Some(HeartbeatStatus { taken_at, why }) = &self.heartbeat {
+            let taken =
+                taken_at.map_or_else(|| "none taken yet".to_owned(), |at| format!("taken {}", ago(at)));
+            line("heartbeat", &why.iter().fold(taken, |text, why| format!("{why} (last: {text})")));
         }
         if let Some(notice) = &self.version_notice {
             line("versions", notice);

@@ -45,6 +45,19 @@ pub fn pinned(ca_pem: &str) -> Result<Arc<ClientConfig>, TlsError> {
     Ok(config(By::Certificates(roots), names)?)
 }
 
+/// Trusts those of a text in PEM form that can be used, as a system keeps them; which ones is not told in the handshake.
+pub fn by_authorities(pem: &str) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(pem) {
+        // What one system keeps, another one's library may not read.
+        let _ = roots.add(authority);
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthority);
+    }
+    Ok(config(By::Certificates(roots), Vec::new())?)
+}
+
 /// Trusts the authority with this SHA-256 when the server shows it in its chain; it is found in `seen` afterwards.
 pub fn by_fingerprint(
     fingerprint: [u8; 32],
@@ -146,7 +159,7 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        Some(&self.names)
+        (!self.names.is_empty()).then_some(&self.names[..])
     }
 
     fn verify_tls12_signature(

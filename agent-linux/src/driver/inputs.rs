@@ -34,6 +34,7 @@ impl Driver {
         self.flush_logs();
         self.look_at_plan();
         self.look_at_slots(now);
+        self.look_at_heartbeat(now);
     }
 
     /// Credentials that came for a job, and then the connection went: without the job they are not kept for long.

@@ -35,6 +35,7 @@ impl Driver {
         let (kind, for_other) =
             ticket.map_or((JobKind::Probe, false), |entry| (entry.ticket.kind, entry.ticket.for_other));
         logger::info(format_args!("job {job} starts: {}", kind.as_str()));
+        self.note_backup(job, None);
         let is_download = kind == JobKind::Download;
         let slots = if for_other { &[Slot::Repo] } else { slots_for(kind) };
         let found = slots.iter().find_map(|&slot| {
@@ -198,6 +199,7 @@ impl Driver {
             self.publish_stats();
         }
         *(if is_download { &mut self.download } else { &mut self.job }) = None;
+        self.note_backup(job, Some(outcome));
         self.details.push((job, Details { exit_code, started_at, message, log_lines, summary }));
         self.core.handle_ended(job, outcome, class, clock::now());
     }

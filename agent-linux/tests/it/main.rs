@@ -1,6 +1,7 @@
 //! The agent's own parts: journal, state folder, slots, identity, status; and a session over a real broker.
 
 mod enroll;
+mod heartbeat;
 mod hostile;
 mod journal;
 mod kept_journal;

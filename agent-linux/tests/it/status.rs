@@ -1,7 +1,7 @@
 use agent_linux::{
     rfc3339::Instant,
     state_folder::StateFolder,
-    status::{self, ErrorStatus, JobStatus, Status},
+    status::{self, ErrorStatus, HeartbeatStatus, JobStatus, Status},
 };
 use schema::{PlanRevision, Timestamp};
 use std::{path::Path, process::Command};
@@ -35,6 +35,10 @@ fn running() -> Status {
         restic: Some("0.18.0".into()),
         state_folder_fails: Some(false),
         has_credentials: Some(true),
+        heartbeat: Some(HeartbeatStatus {
+            taken_at: Some(Instant(Timestamp(1_000_000))),
+            why: Some("withheld: its backups are held".to_owned()),
+        }),
         clock_ahead_ms: Some(-46_800_000),
     }
 }
@@ -55,6 +59,7 @@ beside it     download J3
 waiting       snapshots J2
 next backup   in 2 h 0 min
 unacked       3 reports
+heartbeat     withheld: its backups are held (last: taken 1 h 2 min ago)
 last error    the connection ended (1 h 3 min ago)
 ";
     assert_eq!(running().to_text(1_000_000 + 3_725_000), expected);
