@@ -187,6 +187,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         certificates: certificates::shown(&config, &tls, pages_tls.as_ref()),
         archives: Arc::clone(&archives),
         data_dir: data_dir.clone(),
+        fleet: fleet.clone(),
     };
     let kept = fleet.clone();
     tasks

@@ -2,7 +2,7 @@
 
 use crate::{clock, platform};
 use fleet::{
-    ArchiveState, Archives, ServerNeed,
+    ArchiveState, Archives, Fleet, ServerNeed,
     record::{Cause, Severity},
 };
 use schema::Timestamp;
@@ -23,6 +23,7 @@ pub(crate) struct ServerNeeds {
     pub(crate) certificates: Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>,
     pub(crate) archives: Arc<Archives>,
     pub(crate) data_dir: PathBuf,
+    pub(crate) fleet: Fleet,
 }
 
 impl ServerNeeds {
@@ -30,7 +31,8 @@ impl ServerNeeds {
     pub(crate) fn now(&self) -> Vec<ServerNeed> {
         let ends: Vec<_> = (self.certificates)().iter().filter_map(|it| it.ends_at).collect();
         let archives = self.archives.status().map(|status| status.state);
-        needs(clock::now(), &ends, platform::space_left(&self.data_dir), archives.ok())
+        let late = self.fleet.standbys().is_ok_and(|all| all.iter().any(|standby| standby.is_late));
+        needs(clock::now(), &ends, platform::space_left(&self.data_dir), archives.ok(), late)
     }
 }
 
@@ -40,6 +42,7 @@ fn needs(
     certificates_end: &[Timestamp],
     space_left: Option<u64>,
     archives: Option<ArchiveState>,
+    is_standby_late: bool,
 ) -> Vec<ServerNeed> {
     let mut needs = Vec::new();
     let mut need = |cause, is_critical: bool| {
@@ -58,6 +61,9 @@ fn needs(
     if archives == Some(ArchiveState::Late) {
         need(Cause::ArchiveLate, false);
     }
+    if is_standby_late {
+        need(Cause::StandbyLate, false);
+    }
     needs
 }
 
@@ -70,7 +76,7 @@ mod tests {
         let now = Timestamp(1_000 * DAY_MS);
         let later = |days: u64| now.plus_ms(days * DAY_MS);
         let of = |ends: &[Timestamp], left, archives| {
-            let told = needs(now, ends, left, archives);
+            let told = needs(now, ends, left, archives, false);
             told.into_iter().map(|need| (need.cause, need.severity)).collect::<Vec<_>>()
         };
         let (warning, critical) = (Severity::Warning, Severity::Critical);
@@ -84,5 +90,7 @@ mod tests {
         assert_eq!(of(&[], Some(NO_SPACE - 1), None), [(Cause::ServerDisk, critical)]);
         assert_eq!(of(&[], None, Some(ArchiveState::Late)), [(Cause::ArchiveLate, warning)]);
         assert_eq!(of(&[], None, Some(ArchiveState::NoKey)), [], "that is a decision");
+        let late = needs(now, &[], None, None, true);
+        assert_eq!(late, [ServerNeed { cause: Cause::StandbyLate, severity: warning }]);
     }
 }

@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::former::Telling;
 use crate::job::live::Board;
 use crate::link::LinkKeys;
-use crate::record::Succession;
+use crate::record::{ChannelId, SendCounts, Succession};
 use crate::refused::Refused;
 use crate::roster::Roster;
 use crate::seal::MasterKey;
@@ -67,6 +67,8 @@ pub(crate) struct Context {
     telling: Mutex<Telling>,
     /// When each standby has asked last, and by what mark it says what it has.
     standbys_asked: Mutex<BTreeMap<String, StandbyAsked>>,
+    /// What each channel has sent since the start.
+    sends: Mutex<BTreeMap<ChannelId, SendCounts>>,
 }
 
 impl Deref for Context {
@@ -104,6 +106,7 @@ impl Context {
             succession: Mutex::default(),
             telling: Mutex::default(),
             standbys_asked: Mutex::default(),
+            sends: Mutex::default(),
         }
     }
 
@@ -212,6 +215,11 @@ impl Context {
     /// When each standby has asked last, since the start.
     pub(crate) fn standbys_asked(&self) -> MutexGuard<'_, BTreeMap<String, StandbyAsked>> {
         lock(&self.standbys_asked)
+    }
+
+    /// What each channel has sent since the start.
+    pub(crate) fn sends(&self) -> MutexGuard<'_, BTreeMap<ChannelId, SendCounts>> {
+        lock(&self.sends)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {

@@ -9,10 +9,11 @@ use crate::record::{
     Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, Baseline, BodyTemplate, Cause,
     Channel, Churn, ClosedBy, DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan,
     Email, Ending, Event, Every, Extent, Feed, FeedKind, FeedOf, FeedRow, FindPlan, Flawed, ForgetFigures,
-    GivenAddress, Group, Heartbeat, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss, MailSecurity,
-    Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget,
-    Retention, Role, RouteState, Script, SendFault, Severity, Soundness, SourceFinding, TokenMachine,
-    TrustedAuthority, Unplanned, Unusual, UnusualBackup, UnusualBackups, Webhook, WebhookForm, Whole,
+    GivenAddress, Group, Healthchecks, Heartbeat, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss,
+    MailSecurity, Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan,
+    RestoreTarget, Retention, Role, RouteState, Script, SendFault, Severity, Signal, Soundness,
+    SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Unusual, UnusualBackup, UnusualBackups,
+    Watched, Webhook, WebhookForm, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, IncidentId, JobId, Overwrite, Refusal, RepoId, Slot, SlotRevision,
@@ -129,6 +130,7 @@ fn enums(written: &mut Written) {
         Cause::CredentialsRefused { .. } => Cause::CredentialsRefused { class: Class::Auth },
         Cause::Channel => Cause::Channel,
         Cause::Unusual { .. } => Cause::Unusual { what: Unusual::FilesGone },
+        Cause::StandbyLate => Cause::StandbyLate,
     });
     each!(written, Event {
         Event::Opened => Event::Opened,
@@ -162,6 +164,26 @@ fn enums(written: &mut Written) {
             ca: String::new(),
         }),
         Channel::Script(_) => Channel::Script(Script { name: text("pager") }),
+        Channel::Healthchecks(_) => Channel::Healthchecks(Healthchecks {
+            place: text("https://hc-ping.com"),
+            of: Watched::Group,
+            labels: vec![text("nas")],
+            host: Some(HostId([1; 16])),
+            group: text("docs"),
+            every_min: 5,
+            with_log: true,
+            ca: String::new(),
+        }),
+    });
+    each!(written, Watched {
+        Watched::Fleet => Watched::Fleet,
+        Watched::Host => Watched::Host,
+        Watched::Group => Watched::Group,
+    });
+    each!(written, Signal {
+        Signal::Start => Signal::Start,
+        Signal::Success => Signal::Success,
+        Signal::Fail => Signal::Fail,
     });
     for security in MailSecurity::ALL {
         written.add(&format!("MailSecurity {}", security.as_str()), &security);

@@ -142,7 +142,7 @@ pub use login::NoLogin;
 pub use newcomer::Newcomer;
 pub use notices::{
     ChannelInput, ChannelView, DueMessage, MOST_CHANNELS, MOST_ROUTES, MOST_TOLD, Message, NamedSecrets,
-    OnItsWay, RouteInput, RouteView, Sent,
+    OnItsWay, Ping, RouteInput, RouteView, Sent,
 };
 pub use opening::{Checked, check_key_file};
 pub use page_url::leads_others;

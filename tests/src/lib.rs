@@ -35,6 +35,7 @@ pub mod ports;
 pub mod proc_table;
 pub mod process;
 pub mod proxy;
+pub mod receiver;
 pub mod repository;
 pub mod scene;
 pub mod scratch;

@@ -6,12 +6,13 @@ use crate::server_facts::{BrokerFigure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
-use fleet::record::Severity;
+use fleet::record::{SendCounts, Severity};
 use fleet::{
-    AddressUse, ArchiveState, ArchiveStatus, AuthorityUse, CauseGroups, FleetCounts, FleetState, Found,
-    HostFilter, HostRow, Kits, ProofStatus, Scrub, Standby, Status,
+    AddressUse, ArchiveState, ArchiveStatus, AuthorityUse, CauseGroups, ChannelView, FleetCounts, FleetState,
+    Found, HostFilter, HostRow, Kits, ProofStatus, Scrub, Standby, Status,
 };
 use schema::Timestamp;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// A metric's name, type, help, and its samples: (labels, value).
@@ -34,6 +35,7 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
     families.extend(of_kits(&state.kits()?));
     families.extend(of_archives(ctx.now(), &ctx.app.settings.archives.status()?));
     families.extend(of_standbys(&ctx.app.fleet.standbys()?, ctx.app.fleet.succession().is_some()));
+    families.extend(of_channels(&state.channels()?, &ctx.app.fleet.send_counts()?));
     let help =
         "Hosts whose agents obey another server that was made of this one, and take nothing from this one.";
     families.push(("holdfast_superseded_hosts", "gauge", help, one(state.superseded().len() as f64)));
@@ -87,6 +89,32 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
         ),
     ]);
     Ok(families)
+}
+
+/// What the channels of notices send, and what waits there.
+fn of_channels(channels: &[ChannelView], counts: &BTreeMap<String, SendCounts>) -> Vec<Family<'static>> {
+    let label = |channel: &ChannelView| {
+        format!("channel=\"{}\",kind=\"{}\"", escaped(&channel.name), channel.channel.kind())
+    };
+    let each = |value: &dyn Fn(&ChannelView) -> u64| -> Vec<(String, f64)> {
+        channels.iter().map(|channel| (label(channel), value(channel) as f64)).collect()
+    };
+    let sent = |channel: &ChannelView| counts.get(&channel.name).copied().unwrap_or_default();
+    let waits = |channel: &ChannelView| {
+        let on_its_way = channel.on_its_way.as_ref().map_or(0, |way| way.notices);
+        u64::from(channel.waiting) + u64::from(on_its_way)
+    };
+    let help = "Messages, heartbeats and signals of a channel that were taken since the start.";
+    let mut families =
+        vec![("holdfast_channel_sent_total", "counter", help, each(&|channel| sent(channel).taken))];
+    let help = "Tries of a channel that were not taken since the start.";
+    families.push(("holdfast_channel_failed_total", "counter", help, each(&|channel| sent(channel).refused)));
+    let help = "Notices, or signals, that wait at a channel, those on their way included.";
+    families.push(("holdfast_channel_waiting", "gauge", help, each(&waits)));
+    let help = "Whether what the channel sent last was not taken.";
+    let fails = each(&|channel| u64::from(channel.flags.is_on && channel.failing.is_some()));
+    families.push(("holdfast_channel_failing", "gauge", help, fails));
+    families
 }
 
 fn incidents(state: &FleetState) -> Result<Vec<(String, f64)>, Problem> {

@@ -3,7 +3,10 @@
 //! A round sends all messages that are due, each by its channel, side by side, and ends when all have been answered or
 //! [`WITHIN`] is over: so no message is sent twice at once, and a channel that is slow delays the others by no more.
 //!
-//! A heartbeat is sent only while the server is well by its own judgement, the one of `/readyz`.
+//! What backups tell checks of services such as Healthchecks goes out in the same round, so many at once; of what was not tried when
+//! the time was over nothing is said, and it is due again.
+//!
+//! A heartbeat, and what a check of the fleet is told, is sent only while the server is well by its own judgement, the one of `/readyz`.
 
 mod bounded;
 mod failure;
@@ -19,8 +22,9 @@ use crate::clock;
 use crate::tasks::Beat;
 use failure::{Failure, Taken};
 use fleet::record::{Channel, ChannelId, SendFault};
-use fleet::{Change, Changed, DueMessage, Fleet, Sent};
+use fleet::{Change, Changed, DueMessage, Fleet, Ping, Sent};
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use redact::Redacted;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -50,12 +54,15 @@ pub(crate) async fn run(fleet: Fleet, outside: Outside, wellness: Wellness, beat
     let mut heard = Heard::default();
     loop {
         let is_well = beat.waits(round(&fleet, &outside)).await;
+        let is_well = beat.waits(pings(&fleet)).await && is_well;
         beat.waits(beats(&fleet, &outside, &wellness, &mut heard)).await;
         beat.waits(tokio::time::sleep(PAUSE)).await;
-        let next = fleet.next_message_in_ms().unwrap_or_else(|error| {
-            tracing::error!(%error, "it can't be told when the next notice is due");
-            None
-        });
+        let both = fleet.next_message_in_ms().and_then(|message| Ok((message, fleet.next_ping_in_ms()?)));
+        let next =
+            both.map(|(message, ping)| message.into_iter().chain(ping).min()).unwrap_or_else(|error| {
+                tracing::error!(%error, "it can't be told when the next notice is due");
+                None
+            });
         let next = next.filter(|_| is_well);
         let wait = next.map_or(LOOK_EVERY, Duration::from_millis).min(LOOK_EVERY);
         tokio::select! {
@@ -88,6 +95,82 @@ async fn round(fleet: &Fleet, outside: &Outside) -> bool {
             false
         }
     }
+}
+
+/// So many checks hear at once.
+const CHECKS_AT_ONCE: usize = 6;
+
+/// Sends what checks are to be told now. `false` = that can't be told.
+async fn pings(fleet: &Fleet) -> bool {
+    let due = match fleet.begin_pings().await {
+        Ok(due) => due,
+        Err(refused) => {
+            tracing::warn!(%refused, "what checks are to be told can't be sent");
+            return false;
+        }
+    };
+    join_all(due.into_iter().map(async |due| {
+        let (channel, id, name) = (due.channel, due.message.id, due.name.clone());
+        let answers = each_ping(due).await;
+        let refused = answers.iter().find_map(|(_, sent)| match sent {
+            Sent::Refused { fault, .. } => Some(*fault),
+            Sent::Taken | Sent::Partly { .. } => None,
+        });
+        match refused {
+            Some(fault) => tracing::warn!(channel = name, fault = fault.code(), "checks could not be told"),
+            None => tracing::debug!(channel = name, signals = answers.len(), "checks were told"),
+        }
+        if let Err(refused) = fleet.pings_answered(channel, id, answers).await {
+            tracing::warn!(channel = name, %refused, "what checks were told could not be noted; they are told again");
+        }
+    }))
+    .await;
+    true
+}
+
+/// Tells checks, each one's signals in their order; it ends with the first that is not taken now, or when the time is over.
+async fn each_ping(due: DueMessage) -> Vec<(u64, Sent)> {
+    let Channel::Healthchecks(checks) = &due.how else { return Vec::new() };
+    let hidden = Redacted::of(&due.secrets);
+    let mut by_check: BTreeMap<&str, Vec<&Ping>> = BTreeMap::new();
+    for ping in &due.pings {
+        by_check.entry(&ping.check).or_default().push(ping);
+    }
+    let of_check = |pings: Vec<&Ping>| {
+        let hidden = &hidden;
+        // Owned by the future: a check's signals go one after the other.
+        let pings: Vec<Ping> = pings.into_iter().cloned().collect();
+        async move {
+            let mut answers = Vec::new();
+            for ping in &pings {
+                let Some(number) = ping.number else { continue };
+                let tried = webhook::ping(checks, ping).await;
+                let sent = match tried {
+                    Ok(_) => Sent::Taken,
+                    Err(Failure { fault, said, retry_after_ms }) => {
+                        Sent::Refused { fault, said: hidden.hide(&said), retry_after_ms }
+                    }
+                };
+                let goes_on =
+                    sent == Sent::Taken || matches!(sent, Sent::Refused { fault, .. } if fault.is_for_good());
+                answers.push((number, sent));
+                if !goes_on {
+                    return (answers, false);
+                }
+            }
+            (answers, true)
+        }
+    };
+    let all = stream::iter(by_check.into_values().map(of_check)).buffer_unordered(CHECKS_AT_ONCE);
+    let mut all = std::pin::pin!(all.take_until(tokio::time::sleep(WITHIN)));
+    let mut answers = Vec::new();
+    while let Some((of_one, goes_on)) = all.next().await {
+        answers.extend(of_one);
+        if !goes_on {
+            break;
+        }
+    }
+    answers
 }
 
 /// What the log has said of heartbeats: it says it again when it changes.
@@ -184,6 +267,10 @@ async fn deliver(due: DueMessage, outside: &Outside) -> Delivery {
                 webhook::send(webhook, &due.secrets, &due.message, base, now).await.map(Taken::from)
             }
             Channel::Heartbeat(beat) => webhook::beat(beat, &due.secrets).await.map(Taken::from),
+            Channel::Healthchecks(checks) => match due.pings.first() {
+                Some(ping) => webhook::ping(checks, ping).await.map(Taken::from),
+                None => Err(Failure::of(SendFault::Setting)),
+            },
             Channel::Script(script) => match outside.scripts.get(&script.name) {
                 Some(program) => script::send(program, &due.message, base).await.map(Taken::from),
                 None => {

@@ -2,7 +2,8 @@
 
 use super::{Heard, Outside, Wellness, at_once, beats, round};
 use fleet::record::{
-    Actor, Cause, ChannelFlags, Email, MailSecurity, RouteState, Secret, SendFault, Severity, WebhookForm,
+    Actor, Cause, ChannelFlags, Email, MailSecurity, RouteState, Secret, SendFault, Severity, Watched,
+    WebhookForm,
 };
 use fleet::{By, ChannelInput, ChannelView, Driver, Fleet, RouteInput, Sent, ServerNeed, Settings};
 use schema::Timestamp;
@@ -457,4 +458,45 @@ async fn a_script_that_hangs_is_killed_with_all_that_it_has_started() {
     assert!(before > 0);
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(length(), before, "nothing of it goes on");
+}
+
+fn checks(address: SocketAddr, of: Watched) -> ChannelInput {
+    ChannelInput::Healthchecks {
+        url: Some(Secret::new(format!("http://{address}{PATH}"))),
+        of,
+        labels: Vec::new(),
+        host: String::new(),
+        group: String::new(),
+        every_min: 5,
+        with_log: true,
+        ca: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_check_of_the_fleet_hears_while_the_server_is_well_and_a_test_changes_no_check() {
+    let answers = ["HTTP/1.1 404 No\r\ncontent-length: 40\r\n\r\nno check at /hooks/a-secret-path here !!"];
+    let receiver = Receiver::start(&answers).await;
+    let scene = Scene::new(&[]).await;
+    let flags = ChannelFlags { is_on: true, acknowledges: false };
+    let input = checks(receiver.address, Watched::Fleet);
+    scene.fleet.add_channel("fleet".to_owned(), flags, input, by()).await.unwrap();
+    let send = at_once(outside());
+    let tried = send(scene.fleet.test_message("fleet").unwrap()).await;
+    assert_eq!(tried.said, "no check at … here !!");
+    assert!(matches!(tried.sent, Sent::Refused { fault: SendFault::Status(404), .. }), "{tried:?}");
+    let tried = send(scene.fleet.test_message("fleet").unwrap()).await;
+    assert_eq!((tried.sent, tried.said.as_str()), (Sent::Taken, "ok"));
+    let is_well: Wellness = Arc::new(|| Box::pin(async { Ok(()) }));
+    let is_unwell: Wellness = Arc::new(|| Box::pin(async { Err("the disk is full".to_owned()) }));
+    let mut heard = Heard::default();
+    beats(&scene.fleet, &outside(), &is_unwell, &mut heard).await;
+    assert_eq!(receiver.all().len(), 2, "a server that is not well knows nothing of its hosts");
+    beats(&scene.fleet, &outside(), &is_well, &mut heard).await;
+    let all = receiver.all();
+    let lines: Vec<&str> = all.iter().filter_map(|(head, _)| head.lines().next()).collect();
+    let (log, fail) = (format!("POST {PATH}/log HTTP/1.1"), format!("POST {PATH}/fail HTTP/1.1"));
+    assert_eq!(lines, [log.as_str(), log.as_str(), fail.as_str()]);
+    assert_eq!(all[2].1, "There is no host of which this check is.\n");
+    assert!(scene.channel("fleet").failing.is_none());
 }

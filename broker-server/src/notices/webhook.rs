@@ -5,8 +5,8 @@ use crate::outwards::{Machine, NoAnswer, tls};
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request, Response, Uri, header};
 use data_encoding::HEXLOWER;
-use fleet::Message;
-use fleet::record::{ChannelSecrets, Heartbeat, Secret, SendFault, Webhook};
+use fleet::record::{ChannelSecrets, Healthchecks, Heartbeat, Secret, SendFault, Webhook};
+use fleet::{Message, Ping};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hyper::body::Incoming;
 use ring::hmac;
@@ -109,6 +109,23 @@ pub(super) async fn beat(beat: &Heartbeat, secrets: &ChannelSecrets) -> Result<S
         .header(header::HOST, uri.authority().ok_or_else(bad)?.as_str())
         .header(header::USER_AGENT, AGENT)
         .body(Body::empty())
+        .map_err(|_| bad())?;
+    ask(&machine, request).await
+}
+
+/// Tells a check; what was answered.
+pub(super) async fn ping(checks: &Healthchecks, ping: &Ping) -> Result<String, Failure> {
+    let authority = Some(checks.ca.as_str()).filter(|ca| !ca.is_empty());
+    let (uri, machine) = machine(&ping.url, authority)?;
+    let bad = || Failure::said(SendFault::Setting, BAD_ADDRESS);
+    let request = Request::builder()
+        .method("POST")
+        .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .header(header::HOST, uri.authority().ok_or_else(bad)?.as_str())
+        .header(header::USER_AGENT, AGENT)
+        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        .header(header::CONTENT_LENGTH, ping.body.len())
+        .body(Body::from(ping.body.clone()))
         .map_err(|_| bad())?;
     ask(&machine, request).await
 }

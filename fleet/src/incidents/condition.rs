@@ -120,6 +120,7 @@ pub(super) const fn in_common(cause: Cause) -> InCommon {
         | Cause::Certificate
         | Cause::ServerDisk
         | Cause::ArchiveLate
+        | Cause::StandbyLate
         | Cause::Channel => InCommon::Cause,
         _ => InCommon::Time,
     }

@@ -7,6 +7,7 @@ use crate::find;
 use crate::folder;
 use crate::listing;
 use crate::maintenance::last_run;
+use crate::notices::ping_row;
 use crate::op::Op;
 use crate::pending;
 use crate::record::{Job, JobWhat};
@@ -38,6 +39,9 @@ pub(super) fn written(op: &mut Op<'_, '_>, before: Option<&Job>, job: &Job) -> R
     let next = if is_ended && summary.runs(job.id) { next_open(op.tx, job.host)? } else { None };
     summary.take_job(job, next, sound.as_ref(), op.now);
     op.tx.put(&SUMMARIES, &job.host, &summary)?;
+    if has_moved {
+        ping_row::job_moved(op, job, &summary)?;
+    }
     if has_moved && matches!(job.what, JobWhat::Drill(_) | JobWhat::Backup { .. }) {
         last_run::groups_changed(op.tx, job.host)?;
     }

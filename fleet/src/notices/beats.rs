@@ -3,15 +3,15 @@
 //! None waits in an outbox: one that was not sent says all there is to say. Whether the server is well is for the driver to
 //! find out, before each.
 
-use super::{DueMessage, Message, Sent, cut, not_opened, open, row};
+use super::{DueMessage, Sent, cut, no_message, not_opened, open, ping_made, row};
 use crate::fleet::Fleet;
-use crate::record::{Channel, ChannelId, ChannelState, MessageId, SendError};
+use crate::record::{Channel, ChannelId, ChannelState, MessageId, SendError, Watched};
 use crate::refused::Refused;
 use crate::request::By;
 use crate::store::{CHANNELS, Reads as _};
 use crate::units::MINUTE_MS;
+use crate::view::HostFilter;
 use schema::Timestamp;
-use std::collections::BTreeMap;
 
 /// One that was not taken is tried again after so long, or sooner where it is due.
 const AGAIN_MS: u64 = MINUTE_MS;
@@ -33,8 +33,13 @@ impl Fleet {
         let (context, view) = (self.context(), self.view()?);
         let now = context.now();
         for (channel, row) in row::channels(&view)? {
-            let Channel::Heartbeat(beat) = &row.channel else { continue };
-            if !row.flags.is_on || !is_due(now, &row::state(&view, channel)?, beat.every_min) {
+            let every_min = match &row.channel {
+                Channel::Heartbeat(beat) => beat.every_min,
+                Channel::Healthchecks(checks) if checks.of == Watched::Fleet => checks.every_min,
+                _ => continue,
+            };
+            let state = row::state(&view, channel)?;
+            if !row.flags.is_on || !is_due(now, &state, every_min) {
                 continue;
             }
             let Ok(secrets) = open(&context.facts, channel, &row) else {
@@ -42,9 +47,15 @@ impl Fleet {
                 continue;
             };
             let id = MessageId(context.facts.random());
-            let message =
-                Message { id, made_at: now, notices: Vec::new(), left_out: 0, ack_keys: BTreeMap::new() };
-            due.push(DueMessage { channel, name: row.name, how: row.channel, secrets, message });
+            let pings = match &row.channel {
+                Channel::Healthchecks(checks) => {
+                    let rows = self.read()?.fleet(&HostFilter::default());
+                    vec![ping_made::of_fleet(checks, &secrets, &rows)]
+                }
+                _ => Vec::new(),
+            };
+            let message = no_message(id, now);
+            due.push(DueMessage { channel, name: row.name, how: row.channel, secrets, message, pings });
         }
         for channel in unreadable {
             self.beat_answered(channel, not_opened()).await?;
@@ -54,6 +65,7 @@ impl Fleet {
 
     /// What has become of a heartbeat.
     pub async fn beat_answered(&self, channel: ChannelId, sent: Sent) -> Result<(), Refused> {
+        self.count_sent(channel, &sent);
         self.write(By::system(), move |op| {
             if !op.tx.has(&CHANNELS, &channel)? {
                 return Ok(());

@@ -3,11 +3,12 @@
 //! A secret that is left out stays as it was, as long as it goes to the same place: nobody is sent a secret of somebody
 //! else's by a change of the address alone.
 
+use super::ping;
 use crate::maintenance::calendar::Calendar;
 use crate::maintenance::input::window;
 use crate::record::{
-    BodyTemplate, Cause, Channel, ChannelSecrets, Email, Heartbeat, MailSecurity, QuietHours, RouteState,
-    Script, Secret, Severity, Webhook, WebhookForm,
+    BodyTemplate, Cause, Channel, ChannelSecrets, Email, Healthchecks, Heartbeat, MailSecurity, QuietHours,
+    RouteState, Script, Secret, Severity, Watched, Webhook, WebhookForm,
 };
 use crate::refused::Refused;
 use schema::name;
@@ -80,6 +81,25 @@ pub enum ChannelInput {
     Script {
         /// What the server's own configuration calls it.
         name: String,
+    },
+    /// What checks of a service such as Healthchecks are told.
+    Healthchecks {
+        /// The whole address of a check; `None` keeps the stored one. `{host}` and `{group}` stand for names.
+        url: Option<Secret>,
+        /// Of what its checks are.
+        of: Watched,
+        /// Only of hosts with one of these labels; none = of all.
+        labels: Vec<String>,
+        /// Only of this host, by its name or its id; empty = of all.
+        host: String,
+        /// Only of the source group of this name; empty = of all.
+        group: String,
+        /// How often it hears of the fleet, in minutes.
+        every_min: u16,
+        /// Whether it is sent the end of a backup's log.
+        with_log: bool,
+        /// Certificates of authorities.
+        ca: String,
     },
 }
 
@@ -155,7 +175,76 @@ pub(super) fn channel(
             heartbeat(url.filter(|url| !url.is_empty()).or(kept).unwrap_or_default(), every_min, &ca)
         }
         ChannelInput::Script { name } => script(name),
+        ChannelInput::Healthchecks { url, of, labels, host, group, every_min, with_log, ca } => {
+            let kept = before.and_then(|(channel, secrets)| match channel {
+                Channel::Healthchecks(_) => Some(secrets.url.clone()),
+                _ => None,
+            });
+            let url = url.filter(|url| !url.is_empty()).or(kept).unwrap_or_default();
+            let group = group.trim().to_owned();
+            let shown =
+                Healthchecks { place: String::new(), of, labels, host: None, group, every_min, with_log, ca };
+            healthchecks(shown, url, !host.trim().is_empty())
+        }
     }
+}
+
+fn healthchecks(
+    mut shown: Healthchecks,
+    url: Secret,
+    has_host: bool,
+) -> Result<(Channel, ChannelSecrets), Refused> {
+    let Some((by_host, by_group)) = ping::placeholders(url.expose()) else {
+        return invalid("url", "In an address {host} and {group} stand for names, and no other braces.");
+    };
+    let Some(place) = place_of(&ping::filled(url.expose(), "a", "a")) else {
+        return invalid("url", NO_ADDRESS);
+    };
+    if place_of(url.expose()).is_none() {
+        return invalid(
+            "url",
+            "The machine of the address is the same for all: {host} and {group} stand behind it.",
+        );
+    }
+    let is_group = shown.of == Watched::Group;
+    if shown.of == Watched::Fleet && (has_host || by_host) {
+        return invalid(
+            "of",
+            "A check of the fleet is of no single host: choose host, or leave the host out.",
+        );
+    }
+    if !is_group && (by_group || !shown.group.is_empty()) {
+        return invalid("of", "Only a check of a group names one.");
+    }
+    // Else what one does well would hide what another one does not.
+    if shown.of != Watched::Fleet && !has_host && !by_host {
+        let why = "Several hosts would share this check, and the good news of one hide the bad of another: name a host, or write \
+                   {host} where its name belongs, such as https://hc-ping.com/KEY/{host}.";
+        return invalid("url", why);
+    }
+    if is_group && shown.group.is_empty() && !by_group {
+        return invalid(
+            "url",
+            "Several groups would share this check: name a group, or write {group} where its name belongs.",
+        );
+    }
+    if !shown.group.is_empty() && !name::is_valid(&shown.group) {
+        return invalid("group", "Give the name of a source group.");
+    }
+    shown.labels = labels(&shown.labels)?;
+    if has_host && !shown.labels.is_empty() {
+        return invalid("labels", "With a host, labels choose nothing: leave one of them out.");
+    }
+    check_minutes(shown.every_min)?;
+    (shown.place, shown.ca) = (place, authorities(&shown.ca)?);
+    Ok((Channel::Healthchecks(shown), ChannelSecrets { url, ..ChannelSecrets::default() }))
+}
+
+fn check_minutes(every_min: u16) -> Result<(), Refused> {
+    if !(1..=MOST_MINUTES).contains(&every_min) {
+        return invalid("every_minutes", format!("Give a number of minutes from 1 to {MOST_MINUTES}."));
+    }
+    Ok(())
 }
 
 fn script(name: String) -> Result<(Channel, ChannelSecrets), Refused> {
@@ -167,9 +256,7 @@ fn script(name: String) -> Result<(Channel, ChannelSecrets), Refused> {
 
 fn heartbeat(url: Secret, every_min: u16, ca: &str) -> Result<(Channel, ChannelSecrets), Refused> {
     let Some(place) = place_of(url.expose()) else { return invalid("url", NO_ADDRESS) };
-    if !(1..=MOST_MINUTES).contains(&every_min) {
-        return invalid("every_minutes", format!("Give a number of minutes from 1 to {MOST_MINUTES}."));
-    }
+    check_minutes(every_min)?;
     let shown = Heartbeat { place, every_min, ca: authorities(ca)? };
     Ok((Channel::Heartbeat(shown), ChannelSecrets { url, ..ChannelSecrets::default() }))
 }
@@ -409,21 +496,28 @@ pub(super) fn quiet(input: &RouteInput) -> Result<Option<QuietHours>, Refused> {
     Ok(Some(QuietHours { window, timezone: timezone.to_owned() }))
 }
 
-/// The labels and the causes of a route.
-pub(super) fn words(input: &RouteInput) -> Result<(Vec<String>, Vec<String>), Refused> {
-    let sorted = |words: &[String]| {
-        let mut words: Vec<String> = words.iter().map(|word| word.trim().to_owned()).collect();
-        words.sort();
-        words.dedup();
-        words
-    };
-    let (labels, causes) = (sorted(&input.labels), sorted(&input.causes));
+fn sorted(words: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = words.iter().map(|word| word.trim().to_owned()).collect();
+    words.sort();
+    words.dedup();
+    words
+}
+
+fn labels(given: &[String]) -> Result<Vec<String>, Refused> {
+    let labels = sorted(given);
     if labels.len() > MOST_WORDS || labels.iter().any(|label| !name::is_valid(label)) {
         return invalid("labels", "A label has letters, digits, and . _ - between them; at most 64.");
     }
+    Ok(labels)
+}
+
+/// The labels and the causes of a route.
+pub(super) fn words(input: &RouteInput) -> Result<(Vec<String>, Vec<String>), Refused> {
+    let (labels, causes) = (labels(&input.labels)?, sorted(&input.causes));
     let known = Cause::codes();
     if let Some(unknown) = causes.iter().find(|code| !known.contains(code.as_str())) {
-        return invalid("causes", format!("There is no cause {unknown:?}."));
+        let meant = nearest(unknown, &known);
+        return invalid("causes", format!("There is no cause {unknown:?}: did you mean {meant:?}?"));
     }
     if causes.len() > MOST_WORDS {
         return invalid("causes", "These are more than 64 causes: leave all out for all.");
@@ -431,9 +525,42 @@ pub(super) fn words(input: &RouteInput) -> Result<(Vec<String>, Vec<String>), Re
     Ok((labels, causes))
 }
 
+/// The known word that differs least from this one: by how many signs are added, left out or others.
+fn nearest<'k>(word: &str, known: &BTreeSet<&'k str>) -> &'k str {
+    let word: Vec<char> = word.chars().take(MOST_WORDS).collect();
+    let distance = |other: &str| {
+        let mut row: Vec<usize> = (0..=word.len()).collect();
+        for (place, letter) in other.chars().enumerate() {
+            let mut before = row[0];
+            row[0] = place + 1;
+            for (at, own) in word.iter().enumerate() {
+                let changed = before + usize::from(*own != letter);
+                before = row[at + 1];
+                row[at + 1] = changed.min(before + 1).min(row[at] + 1);
+            }
+        }
+        row.last().copied().unwrap_or_default()
+    };
+    known.iter().copied().min_by_key(|other| distance(other)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_that_there_is_not_is_refused_with_the_nearest() {
+        let known = Cause::codes();
+        for (typed, meant) in [
+            ("offlin", "offline"),
+            ("Missed", "missed"),
+            ("standby-late", "standby_late"),
+            ("netwrok", "network"),
+        ] {
+            assert_eq!(nearest(typed, &known), meant);
+        }
+        assert!(known.contains(nearest("", &known)));
+    }
 
     fn email() -> Email {
         Email {

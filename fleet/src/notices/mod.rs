@@ -11,6 +11,10 @@
 mod beats;
 mod input;
 mod outbox;
+mod ping;
+mod ping_made;
+pub(crate) mod ping_row;
+mod pings;
 mod route;
 pub(crate) mod row;
 mod tell;
@@ -19,6 +23,7 @@ mod tests;
 
 pub use input::{ChannelInput, NamedSecrets, RouteInput};
 pub use outbox::Sent;
+pub use ping::Ping;
 pub(crate) use tell::{Telling, channels_on, tell};
 
 use crate::audit;
@@ -29,13 +34,14 @@ use crate::incidents::link::AckLink;
 use crate::op::Op;
 use crate::record::{
     Actor, AuditAction, AuditTarget, Channel, ChannelFlags, ChannelId, ChannelRow, ChannelSecrets,
-    ChannelState, Event, LostMessage, MessageId, Notice, Route, RouteState, SendError, SendFault, Severity,
+    ChannelState, Event, Healthchecks, LostMessage, MessageId, Notice, Route, RouteState, SendCounts,
+    SendError, SendFault, Severity,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::seal::Binding;
-use crate::store::{CHANNELS, ROUTES, Reads};
-use schema::{IncidentId, Timestamp};
+use crate::store::{CHANNELS, HOST_NAMES, HOSTS, ROUTES, Reads};
+use schema::{HostId, IncidentId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
@@ -80,6 +86,8 @@ pub struct DueMessage {
     pub secrets: ChannelSecrets,
     /// What it tells.
     pub message: Message,
+    /// Of a channel to a service such as Healthchecks: what its checks are told.
+    pub pings: Vec<Ping>,
 }
 
 /// A message on its way, as it is shown.
@@ -126,6 +134,8 @@ pub struct ChannelView {
     pub lost: Vec<LostMessage>,
     /// How many were given up before those.
     pub lost_before: u32,
+    /// The name of the only host of which its checks are.
+    pub of_host: Option<String>,
 }
 
 /// A route, as it is shown.
@@ -137,11 +147,23 @@ pub struct RouteView {
     pub channels: Vec<String>,
 }
 
+/// A message that tells of no incident.
+fn no_message(id: MessageId, made_at: Timestamp) -> Message {
+    Message { id, made_at, notices: Vec::new(), left_out: 0, ack_keys: BTreeMap::new() }
+}
+
 /// All channels, by name.
 pub(crate) fn channels(reads: &impl Reads, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
     let mut all = Vec::new();
     for (id, row) in row::channels(reads)? {
-        all.push(shown(now, row, row::state(reads, id)?, row::waiting(reads, id)?.len()));
+        let of_host = match &row.channel {
+            Channel::Healthchecks(Healthchecks { host: Some(host), .. }) => {
+                reads.get(&HOSTS, host)?.map(|host| host.name)
+            }
+            _ => None,
+        };
+        let waiting = row::waiting(reads, id)?.len() + row::signals(reads, id)?;
+        all.push(ChannelView { of_host, ..shown(now, row, row::state(reads, id)?, waiting) });
     }
     all.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(all)
@@ -172,6 +194,7 @@ fn shown(now: Timestamp, row: ChannelRow, state: ChannelState, waiting: usize) -
         refused: state.refused,
         lost: state.lost,
         lost_before: state.lost_before,
+        of_host: None,
     }
 }
 
@@ -221,10 +244,12 @@ impl Fleet {
                 let message = format!("There are {MOST_CHANNELS} channels; delete one first.");
                 return Err(Refused::invalid("name", message));
             }
-            let (channel, secrets) = input::channel(input.clone(), None)?;
+            let (mut channel, secrets) = input::channel(input.clone(), None)?;
+            find_host(op.tx, &input, &mut channel)?;
             let id = new_id(op.facts, &all);
             let detail = format!("{name}: {}", channel.kind());
-            let is_first = tells(&channel) && !all.iter().any(|(_, row)| tells(&row.channel));
+            let is_first =
+                channel.tells_incidents() && !all.iter().any(|(_, row)| row.channel.tells_incidents());
             put_channel(op, id, (name.clone(), flags), channel, &secrets)?;
             note(op, AuditAction::ChannelCreated, detail)?;
             if is_first {
@@ -247,10 +272,11 @@ impl Fleet {
             let (id, before) = row::named(op.tx, &name)?.ok_or(Refused::ChannelNotFound)?;
             // Where they do not open they have to be given again.
             let stored = open(op.facts, id, &before).unwrap_or_default();
-            let (channel, secrets) = input::channel(input.clone(), Some((&before.channel, &stored)))?;
-            if tells(&channel) != tells(&before.channel) {
-                let why = "A heartbeat tells of no incident, and a channel that does is no heartbeat: add another channel.";
-                return Err(Refused::invalid("heartbeat", why));
+            let (mut channel, secrets) = input::channel(input.clone(), Some((&before.channel, &stored)))?;
+            find_host(op.tx, &input, &mut channel)?;
+            if channel.tells_incidents() != before.channel.tells_incidents() {
+                let why = "This channel tells of incidents, or tells of none: for the other one add another channel.";
+                return Err(Refused::invalid(channel.kind(), why));
             }
             let mut detail = format!("{name}: {}", channel.kind());
             put_channel(op, id, (name.clone(), flags), channel, &secrets)?;
@@ -327,14 +353,12 @@ impl Fleet {
         let secrets =
             open(&context.facts, channel, &row).map_err(|_| Refused::invalid("name", UNREADABLE))?;
         let id = MessageId(context.facts.random());
-        let message = Message {
-            id,
-            made_at: context.now(),
-            notices: Vec::new(),
-            left_out: 0,
-            ack_keys: BTreeMap::new(),
+        let pings = match &row.channel {
+            Channel::Healthchecks(checks) => vec![ping_made::of_test(&self.view()?, checks, &secrets)?],
+            _ => Vec::new(),
         };
-        Ok(DueMessage { channel, name: row.name, how: row.channel, secrets, message })
+        let message = no_message(id, context.now());
+        Ok(DueMessage { channel, name: row.name, how: row.channel, secrets, message, pings })
     }
 
     /// What has become of it. One that was taken has a message that waits tried again at once, and switches routes on that
@@ -376,7 +400,7 @@ impl Fleet {
         self.write(By::system(), |op| {
             let (mut due, before) = (Vec::new(), op.tx.writes());
             for (channel, row) in row::channels(op.tx)? {
-                if row.flags.is_on {
+                if row.flags.is_on && row.channel.tells_incidents() {
                     due.extend(begin(op, channel, row)?);
                 }
             }
@@ -394,6 +418,7 @@ impl Fleet {
         id: MessageId,
         sent: Sent,
     ) -> Result<(), Refused> {
+        self.count_sent(channel, &sent);
         self.write(By::system(), move |op| {
             let mut state = row::state(op.tx, channel)?;
             let (sent, before) = (cut(sent.clone()), op.tx.writes());
@@ -408,6 +433,24 @@ impl Fleet {
         .await
     }
 
+    /// What each channel has sent since the start, by its name; of those that are deleted nothing.
+    pub fn send_counts(&self) -> Result<BTreeMap<String, SendCounts>, StoreError> {
+        let (view, context) = (self.view()?, self.context());
+        let sends = context.sends();
+        let counts = |id: &ChannelId| sends.get(id).copied().unwrap_or_default();
+        Ok(row::channels(&view)?.into_iter().map(|(id, row)| (row.name, counts(&id))).collect())
+    }
+
+    fn count_sent(&self, channel: ChannelId, sent: &Sent) {
+        let context = self.context();
+        let mut sends = context.sends();
+        let counts = sends.entry(channel).or_default();
+        match sent {
+            Sent::Taken | Sent::Partly { .. } => counts.taken += 1,
+            Sent::Refused { .. } => counts.refused += 1,
+        }
+    }
+
     /// How long until a message is due, in milliseconds: 0 = now; `None` = nothing waits, or this server only reads.
     pub fn next_message_in_ms(&self) -> Result<Option<u64>, StoreError> {
         if self.only_reads() {
@@ -416,7 +459,7 @@ impl Fleet {
         let (now, view) = (self.now(), self.view()?);
         let mut next: Option<u64> = None;
         for (channel, row) in row::channels(&view)? {
-            if row.flags.is_on {
+            if row.flags.is_on && row.channel.tells_incidents() {
                 let (state, waiting) = (row::state(&view, channel)?, row::waiting(&view, channel)?);
                 let due = outbox::due_in_ms(now, &state, waiting.iter().map(|(_, waiting)| waiting));
                 next = next.into_iter().chain(due).min();
@@ -468,9 +511,23 @@ fn put_route(op: &mut Op<'_, '_>, route: &Route, action: AuditAction) -> Result<
     note(op, action, described(route))
 }
 
-/// Whether incidents can be told by it.
-const fn tells(channel: &Channel) -> bool {
-    !matches!(channel, Channel::Heartbeat(_))
+/// The only host of which the checks of a channel are, by its name or its id.
+fn find_host(reads: &impl Reads, input: &ChannelInput, channel: &mut Channel) -> Result<(), Refused> {
+    let (ChannelInput::Healthchecks { host, .. }, Channel::Healthchecks(checks)) = (input, channel) else {
+        return Ok(());
+    };
+    let given = host.trim();
+    if given.is_empty() {
+        checks.host = None;
+        return Ok(());
+    }
+    let by_id = given.parse::<HostId>().ok();
+    let by_name = reads.get(&HOST_NAMES, &given.to_lowercase())?;
+    let Some(id) = by_name.or(by_id).filter(|id| reads.has(&HOSTS, id).unwrap_or(false)) else {
+        return Err(Refused::invalid("host", format!("There is no host {given:?}.")));
+    };
+    checks.host = Some(id);
+    Ok(())
 }
 
 fn put_channel(
@@ -482,7 +539,7 @@ fn put_channel(
 ) -> Result<(), StoreError> {
     let sealed = seal(op.facts, id, secrets);
     // A heartbeat has no message to stand in.
-    let flags = ChannelFlags { acknowledges: flags.acknowledges && tells(&channel), ..flags };
+    let flags = ChannelFlags { acknowledges: flags.acknowledges && channel.tells_incidents(), ..flags };
     let (changed_at, changed_by) = (op.now, op.by.actor.clone());
     op.tx.put(&CHANNELS, &id, &ChannelRow { name, flags, channel, sealed, changed_at, changed_by })
 }
@@ -497,8 +554,8 @@ fn read_route(reads: &impl Reads, input: &RouteInput) -> Result<Route, Refused> 
         let Some((id, channel)) = found else {
             return Err(Refused::invalid("channels", format!("There is no channel {name:?}.")));
         };
-        if !tells(&channel.channel) {
-            let why = format!("The channel {name} is a heartbeat: it tells of no incident.");
+        if !channel.channel.tells_incidents() {
+            let why = format!("The channel {name} ({}) tells of no incident.", channel.channel.kind());
             return Err(Refused::invalid("channels", why));
         }
         channels.insert(*id);
@@ -548,7 +605,8 @@ fn begin(op: &mut Op<'_, '_>, channel: ChannelId, row: ChannelRow) -> Result<Opt
         if row.flags.acknowledges { ack_keys(op.facts, channel, &notices) } else { BTreeMap::new() };
     let (id, made_at, left_out) = (sending.id, sending.made_at, sending.left_out);
     let message = Message { id, made_at, notices, left_out, ack_keys };
-    Ok(Some(DueMessage { channel, name: row.name, how: row.channel, secrets, message }))
+    let (name, how) = (row.name, row.channel);
+    Ok(Some(DueMessage { channel, name, how, secrets, message, pings: Vec::new() }))
 }
 
 fn not_opened() -> Sent {

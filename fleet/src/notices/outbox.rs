@@ -106,14 +106,28 @@ pub(crate) fn begin(
         tried_at: None,
         wait_ms: 0,
     });
-    sending.tries = sending.tries.saturating_add(1);
-    sending.tried_at = Some(now);
-    sending.wait_ms = wait_ms(sending.tries, None);
+    count_try(now, sending);
     true
 }
 
+/// One more try is made.
+pub(super) fn count_try(now: Timestamp, sending: &mut Sending) {
+    sending.tries = sending.tries.saturating_add(1);
+    sending.tried_at = Some(now);
+    sending.wait_ms = wait_ms(sending.tries, None);
+}
+
+/// A message is given up; of the oldest ones only their number stays.
+pub(super) fn lose(state: &mut ChannelState, lost: LostMessage) {
+    state.lost.push(lost);
+    while state.lost.len() > MOST_LOST {
+        state.lost.remove(0);
+        state.lost_before = state.lost_before.saturating_add(1);
+    }
+}
+
 /// How long it waits after so many tries.
-fn wait_ms(tries: u32, asked_ms: Option<u64>) -> u64 {
+pub(super) fn wait_ms(tries: u32, asked_ms: Option<u64>) -> u64 {
     let doubled = FIRST_WAIT_MS.saturating_mul(1 << tries.saturating_sub(1).min(20));
     doubled.max(asked_ms.unwrap_or(0)).min(LONGEST_WAIT_MS)
 }
@@ -148,11 +162,7 @@ pub(crate) fn answered(now: Timestamp, state: &mut ChannelState, id: MessageId, 
         error: error.clone(),
     };
     state.not_taken(error);
-    state.lost.push(lost);
-    while state.lost.len() > MOST_LOST {
-        state.lost.remove(0);
-        state.lost_before = state.lost_before.saturating_add(1);
-    }
+    lose(state, lost);
     done(now, state)
 }
 

@@ -6,6 +6,7 @@ use crate::record::{ChannelId, ChannelRow, ChannelState, Route, WaitingNotice};
 use crate::refused::StoreError;
 use crate::store::{
     CHANNEL_STATES, CHANNELS, INCIDENTS, ROUTES, Reads, Span, TOLD_CHANNELS, Tx, WAITING_NOTICES,
+    WAITING_PINGS,
 };
 use schema::IncidentId;
 use std::collections::BTreeSet;
@@ -42,6 +43,11 @@ pub(crate) fn waiting(reads: &impl Reads, id: ChannelId) -> Result<Vec<(u64, Wai
     Ok(rows.into_iter().map(|((_, number), notice)| (number, notice)).collect())
 }
 
+/// How many signals wait at a channel.
+pub(crate) fn signals(reads: &impl Reads, id: ChannelId) -> Result<usize, StoreError> {
+    Ok(reads.keys(&WAITING_PINGS, &Span::under(&id), usize::MAX)?.len())
+}
+
 /// Takes these notices of a channel away.
 pub(crate) fn remove(tx: &mut Tx<'_>, id: ChannelId, numbers: &[u64]) -> Result<(), StoreError> {
     numbers.iter().try_for_each(|number| tx.remove(&WAITING_NOTICES, &(id, *number)).map(|_| ()))
@@ -50,7 +56,8 @@ pub(crate) fn remove(tx: &mut Tx<'_>, id: ChannelId, numbers: &[u64]) -> Result<
 /// Takes all away that waits at a channel, and how it stands; returns how many notices that were.
 pub(crate) fn forget(tx: &mut Tx<'_>, id: ChannelId) -> Result<usize, StoreError> {
     tx.remove(&CHANNEL_STATES, &id)?;
-    tx.remove_all(&WAITING_NOTICES, &Span::under(&id))
+    let signals = tx.remove_all(&WAITING_PINGS, &Span::under(&id))?;
+    Ok(signals + tx.remove_all(&WAITING_NOTICES, &Span::under(&id))?)
 }
 
 /// Who was told of an incident.
@@ -105,6 +112,11 @@ pub(crate) fn index_again(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
             left_out += u64::from(tx.remove(&WAITING_NOTICES, &key)?);
         }
     }
+    for key in tx.keys(&WAITING_PINGS, &Span::ALL, usize::MAX)? {
+        if !known.contains(&key.0) {
+            left_out += u64::from(tx.remove(&WAITING_PINGS, &key)?);
+        }
+    }
     for key in tx.keys(&TOLD_CHANNELS, &Span::ALL, usize::MAX)? {
         if !known.contains(&key.1) || !tx.has(&INCIDENTS, &key.0)? {
             left_out += u64::from(tx.remove(&TOLD_CHANNELS, &key)?);
@@ -120,7 +132,9 @@ pub(crate) fn index_again(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
     // What was lost of how a channel stands must not give the number of a notice that waits to another one.
     for id in known {
         let (mut state, waiting) = (state(tx, id)?, waiting(tx, id)?);
-        let next = waiting.last().map_or(0, |(number, _)| number + 1);
+        let signals = tx.keys(&WAITING_PINGS, &Span::under(&id), usize::MAX)?;
+        let newest = waiting.last().map(|(number, _)| *number).max(signals.last().map(|(_, number)| *number));
+        let next = newest.map_or(0, |number| number + 1);
         if state.next < next {
             state.next = next;
             put_state(tx, id, &state)?;

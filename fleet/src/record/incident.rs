@@ -97,6 +97,8 @@ pub enum Cause {
         /// In which way.
         what: Unusual,
     },
+    /// Of the server: a standby asks for nothing any more, or can use nothing of what it is sent.
+    StandbyLate,
 }
 
 impl Cause {
@@ -137,6 +139,7 @@ impl Cause {
             Self::CredentialsRefused { .. } => "credentials_refused",
             Self::Channel => "channel",
             Self::Unusual { .. } => "unusual",
+            Self::StandbyLate => "standby_late",
         }
     }
 
@@ -186,7 +189,10 @@ impl Cause {
     /// Whether it is of the server itself.
     #[must_use]
     pub const fn is_of_server(self) -> bool {
-        matches!(self, Self::Certificate | Self::ServerDisk | Self::ArchiveLate | Self::Channel)
+        matches!(
+            self,
+            Self::Certificate | Self::ServerDisk | Self::ArchiveLate | Self::Channel | Self::StandbyLate
+        )
     }
 
     /// One of each kind: what the words and the description of the API are tried with.
@@ -226,6 +232,7 @@ impl Cause {
             Self::CredentialsRefused { .. } => Self::CredentialsRefused { class: Class::Auth },
             Self::Channel => Self::Channel,
             Self::Unusual { .. } => Self::Unusual { what: Unusual::AlmostAllChanged },
+            Self::StandbyLate => Self::StandbyLate,
         })
     }
 

@@ -68,11 +68,11 @@ pub(crate) use log::LogState;
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use meta::Restoration;
 pub use notice::{
-    BodyTemplate, Channel, ChannelFlags, ChannelId, ChannelSecrets, Email, Event, Heartbeat, LostMessage,
-    MailSecurity, MessageId, Notice, QuietHours, Route, RouteState, Script, SendError, SendFault, Webhook,
-    WebhookForm,
+    BodyTemplate, Channel, ChannelFlags, ChannelId, ChannelSecrets, Email, Event, Healthchecks, Heartbeat,
+    LostMessage, MailSecurity, MessageId, Notice, QuietHours, Route, RouteState, Script, SendCounts,
+    SendError, SendFault, Signal, Watched, Webhook, WebhookForm,
 };
-pub(crate) use notice::{ChannelRow, ChannelState, Sending, WaitingNotice};
+pub(crate) use notice::{ChannelRow, ChannelState, Sending, WaitingNotice, WaitingPing};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
     CheckSeen, Confirmed, Dated, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState,

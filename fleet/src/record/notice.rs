@@ -1,7 +1,7 @@
 //! Who is told of incidents, how, and what waits to be told.
 
 use super::{Actor, Cause, Secret, Severity, Window};
-use schema::{HostId, IncidentId, Timestamp};
+use schema::{HostId, IncidentId, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -91,6 +91,8 @@ pub enum Channel {
     Heartbeat(Heartbeat),
     /// By a program on the server's machine.
     Script(Script),
+    /// It tells of no incident, but a service that watches checks how backups go, or that all hosts are well.
+    Healthchecks(Healthchecks),
 }
 
 impl Channel {
@@ -102,7 +104,14 @@ impl Channel {
             Self::Webhook(_) => "webhook",
             Self::Heartbeat(_) => "heartbeat",
             Self::Script(_) => "script",
+            Self::Healthchecks(_) => "healthchecks",
         }
+    }
+
+    /// Whether incidents can be told by it.
+    #[must_use]
+    pub const fn tells_incidents(&self) -> bool {
+        !matches!(self, Self::Heartbeat(_) | Self::Healthchecks(_))
     }
 
     /// Whether the other side keeps an alert of each incident.
@@ -322,6 +331,85 @@ pub struct Heartbeat {
     pub ca: String,
 }
 
+/// Of what a check of a service such as Healthchecks is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watched {
+    /// All hosts together: it hears again and again whether they are well.
+    Fleet,
+    /// A host: it hears of each of its backups.
+    Host,
+    /// A source group of a host: it hears of the backups of that group.
+    Group,
+}
+
+impl Watched {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Fleet, Self::Host, Self::Group];
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Host => "host",
+            Self::Group => "group",
+        }
+    }
+
+    /// The one of this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == word)
+    }
+}
+
+/// What may be shown of a channel to a service such as Healthchecks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Healthchecks {
+    /// Scheme, machine and port of its address; what stands behind them may be a secret.
+    pub place: String,
+    /// Of what its checks are.
+    pub of: Watched,
+    /// Only of hosts with one of these labels; none = of all.
+    pub labels: Vec<String>,
+    /// Only of this host.
+    pub host: Option<HostId>,
+    /// Only of the source group of this name; empty = of all.
+    pub group: String,
+    /// How often it hears of the fleet, in minutes.
+    pub every_min: u16,
+    /// Whether it is sent the end of a backup's log.
+    pub with_log: bool,
+    /// Certificates (PEM) of the authorities that the server's may be of; empty: of those that this machine trusts.
+    pub ca: String,
+}
+
+/// What a check is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signal {
+    /// A backup has begun.
+    Start,
+    /// It ended well.
+    Success,
+    /// It did not.
+    Fail,
+}
+
+/// A signal in the outbox of a channel to such a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WaitingPing {
+    pub(crate) signal: Signal,
+    /// When what it tells of happened.
+    pub(crate) at: Timestamp,
+    pub(crate) host: HostId,
+    /// Name of the source group.
+    pub(crate) group: String,
+    /// The backup of which it tells.
+    pub(crate) job: JobId,
+    /// Of a backup that ended well, told as a failure of its host: the group whose last one did not.
+    pub(crate) other: Option<String>,
+}
+
 /// What is sealed of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelSecrets {
@@ -398,6 +486,8 @@ pub enum SendFault {
     Setting,
     /// The program ended with this status; 128 and more: by a signal.
     Exit(u16),
+    /// It is too old to be told as what is now.
+    TooLate,
 }
 
 impl SendFault {
@@ -414,11 +504,18 @@ impl SendFault {
             Self::Smtp(_) => "smtp",
             Self::Setting => "setting",
             Self::Exit(_) => "exit",
+            Self::TooLate => "too_late",
         }
     }
 
+    /// Whether what it refuses it will never take: an HTTP status of 400 to 499, but for those that ask for another try.
+    #[must_use]
+    pub const fn is_for_good(self) -> bool {
+        matches!(self, Self::Status(400..=407 | 409..=428 | 430..=499))
+    }
+
     /// One of each kind: what the words and the description of the API are tried with.
-    pub const SAMPLES: [Self; 9] = [
+    pub const SAMPLES: [Self; 10] = [
         Self::Unreachable,
         Self::Untrusted,
         Self::TooSlow,
@@ -428,6 +525,7 @@ impl SendFault {
         Self::Smtp(550),
         Self::Setting,
         Self::Exit(1),
+        Self::TooLate,
     ];
 }
 
@@ -457,6 +555,15 @@ pub(crate) struct Sending {
     pub(crate) tried_at: Option<Timestamp>,
     /// How long it waits after that.
     pub(crate) wait_ms: u64,
+}
+
+/// What a channel has sent since the server was started. Nothing of it is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendCounts {
+    /// So many tries were taken.
+    pub taken: u64,
+    /// So many were not.
+    pub refused: u64,
 }
 
 /// A message that was given up.

@@ -9,7 +9,7 @@ use crate::record::{
     EntryPage, FolderSeen, FoundPage, FoundSeen, GivenUp, Group, Host, InKit, Incident, Job, LastRuns,
     Listing, ListingState, LogChunk, LogState, Maintenance, Met, Operator, PendingRun, Place, Presence,
     RepoPoint, RepoState, Route, ScheduleRow, Session, SnapshotPage, Soundness, Subject, Summary, TokenRow,
-    TryCount, Usage, Viewer, WaitingNotice,
+    TryCount, Usage, Viewer, WaitingNotice, WaitingPing,
 };
 use crate::refused::StoreError;
 use redb::TableDefinition;
@@ -206,6 +206,8 @@ tables! {
     ROUTES: String => Route, "routes";
     /// What is still to be told, oldest first.
     WAITING_NOTICES: (ChannelId, u64) => WaitingNotice, "waiting_notices";
+    /// What checks are still to be told, oldest first.
+    WAITING_PINGS: (ChannelId, u64) => WaitingPing, "waiting_pings";
     /// Which channels were told of an incident that stands.
     TOLD_CHANNELS: (IncidentId, ChannelId) => (), "told_channels";
     /// By number, oldest first.
@@ -269,5 +271,6 @@ first_form!(
     Usage,
     Viewer,
     WaitingNotice,
+    WaitingPing,
     Timestamp,
 );

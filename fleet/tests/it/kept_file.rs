@@ -13,7 +13,7 @@ use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hour
 use data_encoding::HEXLOWER;
 use fleet::record::{
     Cause, ChannelFlags, CredentialsInput, Email, FindPlan, MailSecurity, MaintenanceInput, RestorePlan,
-    RestoreTarget, Retention, Role, RuleInput, Scope, Secret, SendFault, Severity, TryCount,
+    RestoreTarget, Retention, Role, RuleInput, Scope, Secret, SendFault, Severity, TryCount, Watched,
 };
 use fleet::{
     Acknowledgement, ArchiveKey, ArchiveOpener, ChannelInput, DATA_FILE, Fleet, HostFilter, IncidentState,
@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 const PASSPHRASE: &str = "five words in a row";
 /// Formats of which a data file and an archive are kept, oldest first.
-const KEPT: &[u32] = &[4, 5];
+const KEPT: &[u32] = &[4, 5, 6];
 
 fn kept(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)
@@ -65,6 +65,7 @@ async fn begun(folder: &Path) -> Fleet {
     list(&mut agent).await;
     look(&mut agent).await;
     search(&mut agent).await;
+    checks(&fleet).await;
     agent.back_up("etc", Outcome::Succeeded).await;
     figures(&agent).await;
     let rule = RuleInput { enabled: true, every: "1d".to_owned(), ..RuleInput::default() };
@@ -109,6 +110,22 @@ async fn begun(folder: &Path) -> Fleet {
     let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     fleet.keep_kit(kit).await.unwrap();
     fleet
+}
+
+/// What is told to checks waits there.
+async fn checks(fleet: &Fleet) {
+    let checks = ChannelInput::Healthchecks {
+        url: Some(Secret::new("https://hc.example/a-ping-key/{host}")),
+        of: Watched::Host,
+        labels: Vec::new(),
+        host: String::new(),
+        group: String::new(),
+        every_min: 5,
+        with_log: true,
+        ca: String::new(),
+    };
+    let flags = ChannelFlags { is_on: true, acknowledges: false };
+    fleet.add_channel("checks".to_owned(), flags, checks, by()).await.unwrap();
 }
 
 /// Incidents of hosts and of the server; one is acknowledged, one waits to be told, and a channel fails.

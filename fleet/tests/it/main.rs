@@ -14,6 +14,7 @@ mod figures;
 mod finds;
 mod folders;
 mod for_other;
+mod healthchecks;
 mod hello;
 mod honest;
 mod host_keys;

@@ -23,6 +23,8 @@ mod footprint;
 mod forgotten_host;
 mod found;
 mod full_life;
+mod healthchecks;
+mod heartbeat;
 mod home_assistant;
 mod host_keys;
 mod hostile_host;

@@ -277,5 +277,6 @@ pub(crate) fn fault(fault: SendFault) -> String {
         SendFault::Smtp(code) => format!("The mail server refused it with code {code}."),
         SendFault::Setting => "Something of its settings can't be used.".to_owned(),
         SendFault::Exit(status) => format!("The script ended with status {status}."),
+        SendFault::TooLate => "It came too late to be told as what is now.".to_owned(),
     }
 }

@@ -12,7 +12,8 @@ use crate::reading::Reading;
 use crate::template::View;
 use crate::words::webhook_form;
 use ::fleet::record::{
-    BodyTemplate, Channel, ChannelFlags, Email, Heartbeat, MailSecurity, Script, Secret, Webhook, WebhookForm,
+    BodyTemplate, Channel, ChannelFlags, Email, Healthchecks, Heartbeat, MailSecurity, Script, Secret,
+    Watched, Webhook, WebhookForm,
 };
 use ::fleet::{ChannelInput, ChannelView, FleetState, NamedSecrets, Refused, Sent};
 use axum::body::Body;
@@ -50,7 +51,7 @@ pub(crate) struct ChannelFormView {
     /// The stored name; `None` = new.
     pub(crate) old_name: Option<String>,
     pub(crate) action: String,
-    /// `email`, `webhook`, `heartbeat` or `script`.
+    /// `email`, `webhook`, `heartbeat`, `script` or `healthchecks`.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
     pub(crate) on: bool,
@@ -75,6 +76,15 @@ pub(crate) struct ChannelFormView {
     pub(crate) content_type: String,
     /// How often a heartbeat comes, in minutes.
     pub(crate) every_minutes: String,
+    /// Of what a check is.
+    pub(crate) watched: Vec<Choice>,
+    pub(crate) labels: String,
+    /// The only host of which it is.
+    pub(crate) host: String,
+    /// The only source group of which it is.
+    pub(crate) group: String,
+    /// It gets the end of a backup's log.
+    pub(crate) log: bool,
     /// The scripts to choose from.
     pub(crate) scripts: Vec<ScriptChoice>,
     pub(crate) ca: String,
@@ -114,6 +124,11 @@ impl crate::sample::Samples for ChannelFormView {
             template: s.text("{{ text }}"),
             content_type: s.text("text/plain"),
             every_minutes: s.text("5"),
+            watched: Vec::new(),
+            labels: String::new(),
+            host: String::new(),
+            group: String::new(),
+            log: false,
             scripts: Vec::new(),
             ca: s.text("-----BEGIN CERTIFICATE-----"),
             line: Some(ChannelLine::sample(s)),
@@ -153,9 +168,21 @@ impl crate::sample::Samples for ChannelFormView {
             scripts: vec![ScriptChoice { name: s.text("pager"), chosen: true }],
             ..beat.clone()
         };
+        let checks = Self {
+            kind: "healthchecks",
+            watched: watched("group"),
+            labels: s.text("nas"),
+            host: s.text("web-1"),
+            group: s.text("docs"),
+            log: true,
+            ..beat.clone()
+        };
         let no_script = Self { scripts: Vec::new(), ..script.clone() };
         let mut views = vec![mail.clone(), hook.clone(), beat.clone(), script.clone(), no_script];
         views.push(wrong(&script, "script"));
+        views.push(checks.clone());
+        let of_checks = ["url", "of", "labels", "host", "group", "every_minutes"];
+        views.extend(of_checks.map(|field| wrong(&checks, field)));
         views.extend(["url", "every_minutes"].map(|field| wrong(&beat, field)));
         let of_mail = ["name", "server", "port", "security", "username", "password", "from", "to", "ca"];
         views.extend(of_mail.map(|field| wrong(&mail, field)));
@@ -196,9 +223,26 @@ fn forms(chosen: &str) -> Vec<Choice> {
     WebhookForm::ALL.map(choice).into()
 }
 
+fn watched(chosen: &str) -> Vec<Choice> {
+    let label = |of| match of {
+        Watched::Fleet => "all hosts together: whether they are well",
+        Watched::Host => "a host: all its backups",
+        Watched::Group => "a source group of a host: its backups",
+    };
+    let choice = |of: Watched| Choice {
+        word: of.as_str(),
+        label: label(of).to_owned(),
+        chosen: of.as_str() == chosen,
+    };
+    Watched::ALL.map(choice).into()
+}
+
 /// What a channel can be; mail, where nothing else is said.
 fn kind_of(word: &str) -> &'static str {
-    ["webhook", "heartbeat", "script"].into_iter().find(|known| *known == word).unwrap_or("email")
+    ["webhook", "heartbeat", "script", "healthchecks"]
+        .into_iter()
+        .find(|known| *known == word)
+        .unwrap_or("email")
 }
 
 /// The scripts of the server's configuration; one that is chosen and is not there any more is there still.
@@ -232,6 +276,11 @@ fn blank(ctx: &Reading, kind: &'static str) -> ChannelFormView {
         template: String::new(),
         content_type: "application/json".to_owned(),
         every_minutes: "5".to_owned(),
+        watched: watched("host"),
+        labels: String::new(),
+        host: String::new(),
+        group: String::new(),
+        log: true,
         scripts: scripts(ctx, ""),
         ca: String::new(),
         line: None,
@@ -286,6 +335,19 @@ fn stored(ctx: &Reading, channel: &ChannelView) -> ChannelFormView {
             ca: ca.clone(),
             ..view
         },
+        Channel::Healthchecks(Healthchecks { place, of, labels, host, group, every_min, with_log, ca }) => {
+            ChannelFormView {
+                place: Some(place.clone()),
+                watched: watched(of.as_str()),
+                labels: labels.join(", "),
+                host: channel.of_host.clone().or(host.map(|host| host.to_string())).unwrap_or_default(),
+                group: group.clone(),
+                every_minutes: every_min.to_string(),
+                log: *with_log,
+                ca: ca.clone(),
+                ..view
+            }
+        }
     }
 }
 
@@ -317,6 +379,11 @@ fn typed(view: ChannelFormView, form: &Form, problem: &Problem) -> ChannelFormVi
         template: form.raw("template").to_owned(),
         content_type: form.text("content_type"),
         every_minutes: form.text("every_minutes"),
+        watched: watched(&form.text("of")),
+        labels: form.raw("labels").to_owned(),
+        host: form.raw("host").to_owned(),
+        group: form.raw("group").to_owned(),
+        log: form.has("log"),
         scripts: view
             .scripts
             .into_iter()
@@ -366,6 +433,20 @@ fn input(form: &Form) -> Result<ChannelInput, Problem> {
     if form.raw("kind") == "heartbeat" {
         let every_min = form.number("every_minutes")?;
         return Ok(ChannelInput::Heartbeat { url: form.secret("url"), every_min, ca: form.text("ca") });
+    }
+    if form.raw("kind") == "healthchecks" {
+        let of = Watched::from_word(&form.text("of"))
+            .ok_or_else(|| Problem::invalid("of", "Choose one of these."))?;
+        return Ok(ChannelInput::Healthchecks {
+            url: form.secret("url"),
+            of,
+            labels: form.words("labels"),
+            host: form.text("host"),
+            group: form.text("group"),
+            every_min: form.number("every_minutes")?,
+            with_log: form.has("log"),
+            ca: form.text("ca"),
+        });
     }
     let kind = WebhookForm::from_word(&form.text("form"))
         .ok_or_else(|| Problem::invalid("form", "Choose one of these."))?;

@@ -6,7 +6,7 @@ use crate::app::Ctx;
 use crate::form::Form;
 use crate::problem::Problem;
 use crate::template::View;
-use ::fleet::record::{Channel, RouteState, Severity};
+use ::fleet::record::{Cause, RouteState, Severity};
 use ::fleet::{ChannelView, FleetState, Refused, RouteInput, RouteView};
 use axum::body::Body;
 use axum::extract::Path;
@@ -20,6 +20,13 @@ pub(crate) struct ChannelChoice {
     pub(crate) chosen: bool,
 }
 
+/// A cause to choose.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CauseChoice {
+    pub(crate) code: String,
+    pub(crate) chosen: bool,
+}
+
 /// The form: all as typed.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RouteFormView {
@@ -30,7 +37,9 @@ pub(crate) struct RouteFormView {
     pub(crate) states: Vec<Choice>,
     pub(crate) leasts: Vec<Choice>,
     pub(crate) labels: String,
-    pub(crate) causes: String,
+    pub(crate) causes: Vec<CauseChoice>,
+    /// Not all of them are told.
+    pub(crate) some_causes: bool,
     pub(crate) quiet_from: String,
     pub(crate) quiet_until: String,
     pub(crate) timezone: String,
@@ -54,7 +63,11 @@ impl crate::sample::Samples for RouteFormView {
             states: states("on"),
             leasts: leasts("warning"),
             labels: s.text("nas"),
-            causes: s.text("offline"),
+            causes: vec![
+                CauseChoice { code: s.text("missed"), chosen: false },
+                CauseChoice { code: s.text("offline"), chosen: true },
+            ],
+            some_causes: true,
             quiet_from: s.text("22:00"),
             quiet_until: s.text("07:00"),
             timezone: s.text("Europe/Helsinki"),
@@ -107,9 +120,17 @@ fn leasts(chosen: &str) -> Vec<Choice> {
     Severity::ALL.map(choice).into()
 }
 
+/// All causes by their codes; one that was asked for and is none stands there still.
+fn causes(chosen: &[String]) -> Vec<CauseChoice> {
+    let known = Cause::codes();
+    let mut codes: Vec<String> = known.iter().map(|code| (*code).to_owned()).collect();
+    codes.extend(chosen.iter().filter(|code| !known.contains(code.as_str())).cloned());
+    codes.into_iter().map(|code| CauseChoice { chosen: chosen.contains(&code), code }).collect()
+}
+
 fn choices(state: &FleetState, chosen: &[String]) -> Result<Vec<ChannelChoice>, Problem> {
     let choice = |name: String| ChannelChoice { chosen: chosen.contains(&name), name };
-    let tells = |channel: &ChannelView| !matches!(channel.channel, Channel::Heartbeat(_));
+    let tells = |channel: &ChannelView| channel.channel.tells_incidents();
     Ok(state.channels()?.into_iter().filter(tells).map(|channel| choice(channel.name)).collect())
 }
 
@@ -121,7 +142,8 @@ fn blank(state: &FleetState) -> Result<RouteFormView, Problem> {
         states: states("on"),
         leasts: leasts("warning"),
         labels: String::new(),
-        causes: String::new(),
+        causes: causes(&[]),
+        some_causes: false,
         quiet_from: String::new(),
         quiet_until: String::new(),
         timezone: "UTC".to_owned(),
@@ -145,7 +167,8 @@ fn stored(state: &FleetState, name: &str) -> Result<RouteFormView, Problem> {
         states: states(route.state.as_str()),
         leasts: leasts(route.least.as_str()),
         labels: route.labels.join(", "),
-        causes: route.causes.join(", "),
+        causes: causes(&route.causes),
+        some_causes: !route.causes.is_empty(),
         quiet_from,
         quiet_until,
         timezone,
@@ -165,7 +188,8 @@ fn typed(
         states: states(&form.text("state")),
         leasts: leasts(&form.text("least")),
         labels: form.raw("labels").to_owned(),
-        causes: form.raw("causes").to_owned(),
+        causes: causes(&form.all("causes")),
+        some_causes: form.has("causes"),
         quiet_from: form.raw("quiet_from").to_owned(),
         quiet_until: form.raw("quiet_until").to_owned(),
         timezone: form.raw("timezone").to_owned(),
@@ -184,7 +208,7 @@ fn input(form: &Form, name: String) -> Result<RouteInput, Problem> {
         labels: form.words("labels"),
         least: severity(&form.text("least"))
             .ok_or_else(|| Problem::invalid("least", "Choose one of these."))?,
-        causes: form.words("causes"),
+        causes: form.all("causes"),
         quiet_from: form.text("quiet_from"),
         quiet_until: form.text("quiet_until"),
         timezone: form.text("timezone"),

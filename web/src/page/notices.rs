@@ -6,7 +6,7 @@ use crate::notice::fault;
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, channel_leads_to, channel_state, channel_waits};
-use ::fleet::record::{Channel, LostMessage, RouteState, Severity};
+use ::fleet::record::{LostMessage, RouteState, Severity};
 use ::fleet::{ChannelView, RouteView};
 use axum::body::Body;
 use axum::http::Response;
@@ -23,8 +23,8 @@ pub(crate) struct LostLine {
 }
 
 impl LostLine {
-    fn new(now: Timestamp, lost: &LostMessage) -> Self {
-        let notices = many(u64::from(lost.notices), "notice");
+    fn new(now: Timestamp, lost: &LostMessage, what: &str) -> Self {
+        let notices = many(u64::from(lost.notices), what);
         let tries = many(u64::from(lost.tries), "time");
         Self {
             made: When::ago(now, lost.made_at),
@@ -55,6 +55,7 @@ impl ChannelLine {
     pub(crate) fn new(now: Timestamp, channel: &ChannelView) -> Self {
         let stands = channel_state(now, channel);
         let before = u64::from(channel.lost_before);
+        let what = if channel.channel.tells_incidents() { "notice" } else { "signal" };
         Self {
             name: channel.name.clone(),
             href: format!("/notices/channels/{}", channel.name),
@@ -69,7 +70,7 @@ impl ChannelLine {
                 .map(|error| error.said.clone())
                 .unwrap_or_default(),
             waits: channel_waits(channel),
-            lost: channel.lost.iter().rev().map(|lost| LostLine::new(now, lost)).collect(),
+            lost: channel.lost.iter().rev().map(|lost| LostLine::new(now, lost, what)).collect(),
             lost_before: match before {
                 0 => String::new(),
                 before => format!("{} before.", many(before, "more message")),
@@ -191,7 +192,7 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
         let line = |channel: &ChannelView| {
             let mut line = ChannelLine::new(now, channel);
             let is_led = routes.iter().any(|seen| seen.channels.contains(&channel.name));
-            if !is_led && !matches!(channel.channel, Channel::Heartbeat(_)) {
+            if !is_led && channel.channel.tells_incidents() {
                 line.sentence += " No route leads here: it is told nothing.";
             }
             line

@@ -61,6 +61,7 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::Certificate => "A certificate of the server expires soon",
         Cause::ServerDisk => "The server's disk is nearly full",
         Cause::ArchiveLate => "The newest archive of the server is too old",
+        Cause::StandbyLate => "A standby of the server is late",
         Cause::NoSchedule => "In no schedule that is on",
         Cause::CredentialsRefused { .. } => "The credentials are refused",
         Cause::Channel => "A channel of notices does not get through",
@@ -85,6 +86,10 @@ fn explained(cause: Cause) -> Option<Explanation> {
 /// What probably happened and what to do; `None` = the title says all.
 pub(crate) fn advice(cause: Cause) -> Option<&'static str> {
     match cause {
+        Cause::StandbyLate => Some(
+            "It could not take this server's place as it stands now. Its line in Settings, Archives, says whether it asks for \
+             nothing, or can use nothing of what it is sent.",
+        ),
         Cause::NoSchedule => Some(
             "What is saved gets old. Add a schedule, switch it on again, or say in the source group that \
              it is backed up by hand.",

@@ -2,7 +2,7 @@
 
 use crate::format::{ago, many};
 use crate::notice::fault;
-use fleet::record::{Channel, RouteState, WebhookForm};
+use fleet::record::{Channel, RouteState, Watched, WebhookForm};
 use fleet::{ChannelView, RouteView};
 use schema::Timestamp;
 
@@ -32,12 +32,41 @@ pub(crate) fn channel_leads_to(channel: &Channel) -> String {
         Channel::Email(email) => format!("Mail to {} by {}", email.to.join(", "), email.server),
         Channel::Script(script) => format!("Runs the script {} on the server", script.name),
         Channel::Webhook(webhook) => format!("{} at {}", webhook_form(webhook.form), webhook.place),
-        Channel::Heartbeat(beat) => format!(
-            "Asks {} every {} while the server is well",
-            beat.place,
-            if beat.every_min == 1 { "minute".to_owned() } else { many(beat.every_min.into(), "minute") }
-        ),
+        Channel::Heartbeat(beat) => {
+            format!("Asks {} every {} while the server is well", beat.place, every(beat.every_min))
+        }
+        Channel::Healthchecks(checks) => {
+            let whom = match (checks.host, checks.labels.as_slice()) {
+                (Some(_), _) => "one host".to_owned(),
+                (None, []) => "each host".to_owned(),
+                (None, labels) => format!("hosts labelled {}", labels.join(", ")),
+            };
+            match checks.of {
+                Watched::Fleet => {
+                    let whom = if checks.labels.is_empty() { "all hosts".to_owned() } else { whom };
+                    format!(
+                        "Tells a check at {} every {} whether {whom} are well",
+                        checks.place,
+                        every(checks.every_min)
+                    )
+                }
+                Watched::Host => format!("Tells checks at {} of the backups of {whom}", checks.place),
+                Watched::Group if checks.group.is_empty() => {
+                    format!("Tells checks at {} of the backups of each source group of {whom}", checks.place)
+                }
+                Watched::Group => {
+                    format!(
+                        "Tells checks at {} of the backups of the source group {} of {whom}",
+                        checks.place, checks.group
+                    )
+                }
+            }
+        }
     }
+}
+
+fn every(minutes: u16) -> String {
+    if minutes == 1 { "minute".to_owned() } else { many(minutes.into(), "minute") }
 }
 
 /// How something stands: its state in templates, the same in a word or two, and in a sentence.
@@ -73,7 +102,7 @@ pub(crate) fn channel_state(now: Timestamp, channel: &ChannelView) -> StateWords
             "some refuse",
             format!("The last message was taken {}, but not by all addresses.", ago(now, at)),
         ),
-        Some(at) if matches!(channel.channel, Channel::Heartbeat(_)) => {
+        Some(at) if !channel.channel.tells_incidents() => {
             words("ok", "works", format!("The last one was taken {}.", ago(now, at)))
         }
         Some(at) => words("ok", "works", format!("The last message was taken {}.", ago(now, at))),
@@ -84,17 +113,18 @@ pub(crate) fn channel_state(now: Timestamp, channel: &ChannelView) -> StateWords
 /// What waits at a channel, in a sentence; empty = nothing.
 pub(crate) fn channel_waits(channel: &ChannelView) -> String {
     let on_its_way = channel.on_its_way.as_ref().map_or(0, |way| way.notices);
+    let notice = if channel.channel.tells_incidents() { "notice" } else { "signal" };
     let mut parts = Vec::new();
     if on_its_way > 0 {
-        parts.push(format!("{} in the message on its way", many(u64::from(on_its_way), "notice")));
+        parts.push(format!("{} in the message on its way", many(u64::from(on_its_way), notice)));
     }
     if channel.waiting > 0 {
-        parts.push(format!("{} for the next one", many(u64::from(channel.waiting), "notice")));
+        parts.push(format!("{} for the next one", many(u64::from(channel.waiting), notice)));
     }
     if channel.left_out > 0 {
         parts.push(format!(
             "{} left out, for too many waited",
-            many(u64::from(channel.left_out), "older notice")
+            many(u64::from(channel.left_out), &format!("older {notice}"))
         ));
     }
     match parts.as_slice() {
@@ -118,6 +148,6 @@ pub(crate) fn notices(channels: &[ChannelView], routes: &[RouteView]) -> StateWo
     if !is_told {
         return words("warning", "nobody is told", "Who does not look here hears of nothing.".to_owned());
     }
-    let tell = on.iter().filter(|channel| !matches!(channel.channel, Channel::Heartbeat(_))).count();
+    let tell = on.iter().filter(|channel| channel.channel.tells_incidents()).count();
     words("ok", "on", format!("Incidents are told by {}.", many(tell as u64, "channel")))
 }

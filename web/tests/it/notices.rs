@@ -267,3 +267,45 @@ async fn a_template_is_tried_before_it_is_kept_and_a_script_is_one_of_the_server
     assert_eq!(changed["script"]["name"], "siren");
     client.post_form("/notices/channels/by-script", "kind=script&script=other").await.expect(422);
 }
+
+#[tokio::test]
+async fn a_channel_to_healthchecks_is_made_by_the_page_and_by_the_api_and_its_address_is_not_shown() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let page = client.get("/notices/new-channel?kind=healthchecks").await.expect(200).text;
+    assert!(page.contains("Add Healthchecks") && page.contains("{host}"), "{page}");
+    let address = "https%3A%2F%2Fhc.example%2Fa-secret-key%2F";
+    let form = |url: &str, more: &str| {
+        format!("kind=healthchecks&name=checks&on=on&of=host&every_minutes=5&url={url}{more}")
+    };
+    let shared = client.post_form("/notices/channels", &form(address, "&labels=nas")).await.expect(422).text;
+    assert!(shared.contains("id=\"url-error\"") && shared.contains("value=\"nas\""), "{shared}");
+    assert!(!shared.contains("a-secret-key"), "{shared}");
+    let of_each = format!("{address}%7Bhost%7D");
+    client.post_form("/notices/channels", &form(&of_each, "&labels=nas&log=on")).await.expect(303);
+    let seen = client.get("/api/channels/checks").await.expect(200).json();
+    assert_eq!(
+        seen["healthchecks"],
+        json!({"place": "https://hc.example", "of": "host", "labels": ["nas"], "host": null, "host_name": null,
+            "group": "", "every_minutes": 5, "log": true, "ca": ""}),
+    );
+    for page in ["/notices", "/notices/channels/checks"] {
+        let page = client.get(page).await.expect(200).text;
+        assert!(page.contains("https://hc.example") && !page.contains("a-secret-key"), "{page}");
+    }
+    // By the API, the address as stored.
+    let change = json!({"healthchecks": {"of": "group", "labels": ["nas"], "log": false}});
+    let refused = client.send(Method::PUT, "/api/channels/checks", Some(&change)).await.expect(422).json();
+    assert_eq!(refused["error"]["field"], "url", "{refused}");
+    let change = json!({"healthchecks": {"of": "host", "labels": [], "log": false}});
+    let changed = client.send(Method::PUT, "/api/channels/checks", Some(&change)).await.expect(200).json();
+    assert_eq!(
+        (&changed["healthchecks"]["log"], &changed["healthchecks"]["labels"]),
+        (&false.into(), &json!([]))
+    );
+    let unknown = json!({"name": "other", "healthchecks": {"of": "planet", "url": "https://hc.example/x"}});
+    assert_eq!(client.post("/api/channels", &unknown).await.expect(422).json()["error"]["field"], "of");
+    // No route leads there.
+    let route = json!({"name": "all", "channels": ["checks"]});
+    assert_eq!(client.post("/api/routes", &route).await.expect(422).json()["error"]["field"], "channels");
+}

@@ -7,8 +7,8 @@ use crate::notice::fault;
 use crate::problem::Problem;
 use crate::server_facts::Delivery;
 use fleet::record::{
-    BodyTemplate, Channel, ChannelFlags, Email, Heartbeat, LostMessage, MailSecurity, RouteState, Script,
-    Secret, SendError, Severity, Webhook, WebhookForm,
+    BodyTemplate, Channel, ChannelFlags, Email, Healthchecks, Heartbeat, LostMessage, MailSecurity,
+    RouteState, Script, Secret, SendError, Severity, Watched, Webhook, WebhookForm,
 };
 use fleet::{ChannelInput, ChannelView, OnItsWay, RouteInput, RouteView, Sent};
 use serde::{Deserialize, Serialize};
@@ -138,7 +138,41 @@ pub(crate) struct HeartbeatIn {
     ca: String,
 }
 
-/// A channel: exactly one of `email`, `webhook`, `heartbeat` and `script`.
+/// A check of a service such as Healthchecks: asked by `POST` at its address, followed by `/start`, nothing (it ended well) or `/fail`,
+/// with `rid`, the run, in its query.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = HealthchecksInput)]
+pub(crate) struct HealthchecksIn {
+    /// The whole address of the check; it is shown again only as scheme, machine and port. Behind the machine `{host}` and `{group}`
+    /// stand for names, in small letters, digits, `-` and `_`. Absent: as stored.
+    #[schema(value_type = Option<String>)]
+    url: Option<Secret>,
+    /// Of what a check is.
+    #[schema(value_type = words::Watched)]
+    of: String,
+    /// Only of hosts with one of these labels; none: of all.
+    #[serde(default)]
+    labels: Vec<String>,
+    /// Only of this host, by its name or its id. Without it the address needs `{host}`, but for a check of the fleet.
+    #[serde(default)]
+    host: String,
+    /// Only of the source group of this name; of a check of a group. Without it the address needs `{group}`.
+    #[serde(default)]
+    group: String,
+    /// How often a check of the fleet hears. Absent: 5.
+    #[serde(default = "five")]
+    #[schema(minimum = 1, maximum = 1440)]
+    every_minutes: u16,
+    /// Whether the end of a backup's log is sent, of at most 10,000 bytes. It names files. Absent: true.
+    #[serde(default = "yes")]
+    log: bool,
+    /// Authorities (PEM) that its certificate may be of; empty: those that the server's machine trusts.
+    #[serde(default)]
+    ca: String,
+}
+
+/// A channel: exactly one of `email`, `webhook`, `heartbeat`, `script` and `healthchecks`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ChannelInput)]
@@ -156,6 +190,7 @@ pub(crate) struct ChannelIn {
     webhook: Option<WebhookIn>,
     heartbeat: Option<HeartbeatIn>,
     script: Option<ScriptIn>,
+    healthchecks: Option<HealthchecksIn>,
 }
 
 fn word<T>(field: &str, text: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, Problem> {
@@ -170,24 +205,33 @@ impl ChannelIn {
 
     /// What it describes.
     pub(crate) fn input(self) -> Result<ChannelInput, Problem> {
-        match (self.email, self.webhook, self.heartbeat, self.script) {
-            (Some(email), None, None, None) => {
+        match (self.email, self.webhook, self.heartbeat, self.script, self.healthchecks) {
+            (Some(email), None, None, None, None) => {
                 let EmailIn { server, port, security, username, password, from, to, ca } = email;
                 let security = word("security", &security, MailSecurity::from_word)?;
                 let email = Email { server, port, security, username, from, to, ca };
                 Ok(ChannelInput::Email { email, password })
             }
-            (None, Some(webhook), None, None) => {
+            (None, Some(webhook), None, None, None) => {
                 let WebhookIn { form, url, signing_key, headers, secrets, template, ca } = webhook;
                 let form = word("form", &form, WebhookForm::from_word)?;
                 let template = template.map(BodyTemplate::from);
                 Ok(ChannelInput::Webhook { form, url, signing_key, headers, secrets, template, ca })
             }
-            (None, None, Some(HeartbeatIn { url, every_minutes, ca }), None) => {
+            (None, None, Some(HeartbeatIn { url, every_minutes, ca }), None, None) => {
                 Ok(ChannelInput::Heartbeat { url, every_min: every_minutes, ca })
             }
-            (None, None, None, Some(ScriptIn { name })) => Ok(ChannelInput::Script { name }),
-            _ => Err(Problem::invalid("email", "Give one of email, webhook, heartbeat and script.")),
+            (None, None, None, Some(ScriptIn { name }), None) => Ok(ChannelInput::Script { name }),
+            (None, None, None, None, Some(checks)) => {
+                let HealthchecksIn { url, of, labels, host, group, every_minutes, log, ca } = checks;
+                let of = word("of", &of, Watched::from_word)?;
+                let (every_min, with_log) = (every_minutes, log);
+                Ok(ChannelInput::Healthchecks { url, of, labels, host, group, every_min, with_log, ca })
+            }
+            _ => {
+                let why = "Give one of email, webhook, heartbeat, script and healthchecks.";
+                Err(Problem::invalid("email", why))
+            }
         }
     }
 }
@@ -242,6 +286,24 @@ pub(crate) struct HeartbeatOut {
     ca: String,
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = Healthchecks)]
+pub(crate) struct HealthchecksOut {
+    /// Scheme, machine and port of its address.
+    place: String,
+    #[schema(value_type = words::Watched)]
+    of: &'static str,
+    labels: Vec<String>,
+    /// The only host, by its id; null: there is more than one.
+    host: Option<String>,
+    /// Its name; null also where that host is deleted.
+    host_name: Option<String>,
+    group: String,
+    every_minutes: u16,
+    log: bool,
+    ca: String,
+}
+
 /// Why a message was not taken.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SendError)]
@@ -290,11 +352,12 @@ pub(crate) struct ChannelOut {
     webhook: Option<WebhookOut>,
     heartbeat: Option<HeartbeatOut>,
     script: Option<ScriptOut>,
+    healthchecks: Option<HealthchecksOut>,
     changed_at: String,
     #[schema(value_type = words::ActorKind)]
     changed_by_kind: &'static str,
     changed_by: String,
-    /// How many notices wait for the next message.
+    /// How many notices wait for the next message; of `healthchecks`, how many signals.
     waiting: u32,
     /// How many older ones were left out since the last message, for more than 1,000 waited.
     left_out: u32,
@@ -332,7 +395,8 @@ impl From<LostMessage> for LostMessageOut {
 
 impl From<ChannelView> for ChannelOut {
     fn from(seen: ChannelView) -> Self {
-        let (mut email, mut webhook, mut heartbeat, mut script) = (None, None, None, None);
+        let (mut email, mut webhook, mut heartbeat, mut script, mut healthchecks) =
+            (None, None, None, None, None);
         match seen.channel {
             Channel::Email(Email { server, port, security, username, from, to, ca }) => {
                 let (has_password, security) = (!username.is_empty(), security.as_str());
@@ -356,6 +420,20 @@ impl From<ChannelView> for ChannelOut {
                 heartbeat = Some(HeartbeatOut { place, every_minutes: every_min, ca });
             }
             Channel::Script(Script { name }) => script = Some(ScriptOut { name }),
+            Channel::Healthchecks(checks) => {
+                let Healthchecks { place, of, labels, host, group, every_min, with_log, ca } = checks;
+                healthchecks = Some(HealthchecksOut {
+                    place,
+                    of: of.as_str(),
+                    labels,
+                    host: host.map(|host| host.to_string()),
+                    host_name: seen.of_host,
+                    group,
+                    every_minutes: every_min,
+                    log: with_log,
+                    ca,
+                });
+            }
         }
         let way = |way: OnItsWay| OnItsWayOut {
             id: way.id.to_string(),
@@ -373,6 +451,7 @@ impl From<ChannelView> for ChannelOut {
             webhook,
             heartbeat,
             script,
+            healthchecks,
             changed_at: rfc3339(seen.changed_at),
             changed_by_kind: seen.changed_by.kind(),
             changed_by: seen.changed_by.name().to_owned(),

@@ -90,6 +90,7 @@ words! {
     /// How the connection to a mail server is kept from others.
     MailSecurity: record::MailSecurity::ALL.map(record::MailSecurity::as_str);
     /// In which form a webhook tells.
+    Watched: record::Watched::ALL.map(record::Watched::as_str);
     WebhookForm: record::WebhookForm::ALL.map(record::WebhookForm::as_str);
     /// Why a message was not taken.
     SendFault: record::SendFault::SAMPLES.map(record::SendFault::code);
