@@ -3,8 +3,8 @@
 
 use crate::drill;
 use crate::record::{
-    Ended, Group, GroupProof, GroupSummary, Job, JobFigures, JobState, JobWhat, RepoState, Retention,
-    Soundness, Summary,
+    AgentGone, Ended, Group, GroupProof, GroupSummary, Job, JobFigures, JobState, JobWhat, RepoState,
+    Retention, Soundness, Summary,
 };
 use crate::units::DAY_MS;
 use crate::view::{DAYS, Day};
@@ -85,6 +85,10 @@ impl Summary {
         }
         // What a person ended, or what was put off or taken back, says nothing of how the backups go.
         if job.ended_by().is_some_and(|by| !by.is_interruption()) {
+            return;
+        }
+        // Nor does what may have ended well: only the server that is lost has heard.
+        if job.agent_gone == Some(AgentGone::ServerRestored) {
             return;
         }
         let Some((owner, sound)) = sound else { return };

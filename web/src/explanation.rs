@@ -143,7 +143,7 @@ const LOST: Explanation = explain(
     "Safe: the next run first removes a lock that was left behind.",
 );
 
-/// The agent that had it is the host's no more.
+/// No agent can say here what became of it.
 const fn of_gone(gone: AgentGone) -> Explanation {
     match gone {
         AgentGone::Reenrolled => explain(
@@ -158,6 +158,14 @@ const fn of_gone(gone: AgentGone) -> Explanation {
             "Another machine took the host’s place",
             "While this job waited or ran another machine took the host’s place, or the same one with another state \
              folder. What the former agent made of the job is not known.",
+            NextStep::Again,
+            "Run it again",
+            "Safe: what was sent already is used again.",
+        ),
+        AgentGone::ServerRestored => explain(
+            "Only the server that is lost knows",
+            "This server was restored from an archive of when the job was under way, and the agent told the other one what \
+             became of it. A backup that went well is in the repository: read the list of snapshots again.",
             NextStep::Again,
             "Run it again",
             "Safe: what was sent already is used again.",

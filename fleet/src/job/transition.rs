@@ -137,11 +137,15 @@ pub(crate) fn lost(job: &mut Job, at: Timestamp, words: &str) -> bool {
     presume(job, JobState::Lost, at, words)
 }
 
-/// The agent that had it is the host's no more.
+/// No agent can say here what became of it.
 pub(crate) fn left_behind(job: &mut Job, at: Timestamp, gone: AgentGone) -> bool {
     let words = match gone {
         AgentGone::Reenrolled => "the host was enrolled anew",
         AgentGone::Replaced => "another machine took the host's place",
+        AgentGone::ServerRestored => {
+            "this server was restored from an archive of when the job was under way; what became of it was told to the server \
+             that is lost"
+        }
     };
     let is_changed = lost(job, at, words);
     if is_changed {

@@ -13,7 +13,7 @@ use crate::job::{self, transition};
 use crate::op::Op;
 use crate::pending;
 use crate::quarantine;
-use crate::record::{HostFacts, Job, JobState, Machine, Presence};
+use crate::record::{AgentGone, HostFacts, Job, JobState, Machine, Presence};
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
 use schema::{CommandBody, CommandSeq, Epoch, HeldJob, Hello, HostId, JobId, ReportSeq, Slot, Stream};
@@ -26,10 +26,6 @@ const MAX_REPORT: ReportSeq = ReportSeq(1 << 48);
 const CANCEL_EXPIRES_MS: u64 = 30 * 86_400_000;
 /// What a lost job says.
 const LOST: &str = "the agent came back without this job and without its result; run it again";
-/// What it says where another server may have heard more.
-const LOST_WITH_SERVER: &str = "this server was restored from an archive of when the job was under way; what became of it \
-                                was told to the server that is lost";
-
 /// What an epoch is against the newest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EpochOrder {
@@ -342,9 +338,16 @@ pub(crate) fn settle_suspects(
     let now = op.now;
     answer_skipped(op, host, state, state.suspects_taken)?;
     let taken = state.taken;
-    let words = if state.suspects_are_former { LOST_WITH_SERVER } else { LOST };
+    let is_former = state.suspects_are_former;
     for suspect in std::mem::take(&mut state.suspects) {
-        job::change(op, host, suspect, |job| was_taken(job, taken) && transition::lost(job, now, words))?;
+        job::change(op, host, suspect, |job| {
+            was_taken(job, taken)
+                && match is_former {
+                    // Another server may have heard more.
+                    true => transition::left_behind(job, now, AgentGone::ServerRestored),
+                    false => transition::lost(job, now, LOST),
+                }
+        })?;
     }
     Ok(())
 }

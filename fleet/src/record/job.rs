@@ -66,11 +66,13 @@ pub enum AgentGone {
     Reenrolled,
     /// Another machine took the host's place, or the same one with another state folder.
     Replaced,
+    /// This server was restored, and the agent told the lost one what became of it.
+    ServerRestored,
 }
 
 impl AgentGone {
     /// All variants.
-    pub const ALL: [Self; 2] = [Self::Reenrolled, Self::Replaced];
+    pub const ALL: [Self; 3] = [Self::Reenrolled, Self::Replaced, Self::ServerRestored];
 
     /// The stable word that the API uses for it.
     #[must_use]
@@ -78,6 +80,7 @@ impl AgentGone {
         match self {
             Self::Reenrolled => "reenrolled",
             Self::Replaced => "replaced",
+            Self::ServerRestored => "server_restored",
         }
     }
 }

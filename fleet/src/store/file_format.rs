@@ -37,7 +37,8 @@ fn from_4(_: &mut Tx<'_>) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Format 6 has channels to services such as Healthchecks, and what waits there: what format 5 holds is read as it is.
+/// Format 6 has channels to services such as Healthchecks, what waits there, and one more reason for which no agent can say what
+/// became of a job: what format 5 holds is read as it is.
 #[expect(clippy::unnecessary_wraps, reason = "every step can fail")]
 fn from_5(_: &mut Tx<'_>) -> Result<(), OpenError> {
     Ok(())

@@ -1,7 +1,7 @@
 //! A server that was made of an archive, and hosts that have gone on without it.
 
-use crate::support::{Agent, Got, World, by, finished, saved};
-use fleet::record::{AuditAction, JobState, JobWhat, Predecessor, TokenMachine};
+use crate::support::{Agent, Got, World, backup, by, finished, saved};
+use fleet::record::{AgentGone, AuditAction, JobState, JobWhat, Predecessor, TokenMachine};
 use fleet::{
     ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, NoLogin, Page, Pieces,
     Promotion, RestoreAs, Settings,
@@ -78,6 +78,7 @@ async fn a_command_that_was_taken_before_the_restore_is_not_sent_again_and_each_
     let record = agent.job(job.id);
     assert_eq!((record.state, record.presumed), (JobState::Lost, true));
     assert!(record.message.contains("restored from an archive"), "{}", record.message);
+    assert_eq!(record.agent_gone, Some(AgentGone::ServerRestored));
     let said = lines(&restored, AuditAction::HostReturned);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("restored 20") && said[0].contains("reports of it"), "{said:?}");
@@ -91,6 +92,29 @@ async fn a_command_that_was_taken_before_the_restore_is_not_sent_again_and_each_
     assert_eq!(agent.job(next.id).state, JobState::Succeeded);
     agent.hello(&[]).await;
     assert_eq!(lines(&restored, AuditAction::HostReturned).len(), 1, "it is said again");
+}
+
+/// It may well have gone well: only the lost server has heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_was_under_way_in_the_archive_is_no_failed_one() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    agent.back_up("etc", Outcome::Succeeded).await;
+    let before = fleet.read().unwrap().host_row(agent.host).unwrap();
+    world.pass(60_000);
+    let under_way = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Started { job: under_way.id }).await;
+    let archive = archive(&fleet);
+    agent.finish(under_way.id, Outcome::Succeeded, saved()).await;
+    world.pass(HOUR);
+    agent.fleet = restore(&world, &archive, "restored");
+    agent.hello(&[]).await;
+    assert_eq!(agent.job(under_way.id).agent_gone, Some(AgentGone::ServerRestored));
+    let after = agent.fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert_eq!((after.status, &after.reason), (before.status, &before.reason));
+    assert_eq!(after.last_good_at, before.last_good_at);
 }
 
 /// The server that is lost has given out fewer commands than the archive has waiting: by their count alone the numbers
