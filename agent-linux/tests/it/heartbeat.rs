@@ -17,19 +17,19 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) -
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         let mut piece = [0; 512];
-        let read = stream.read(&mut piece).await.unwrap();
+        let read = stream.read(&mut piece).await.expect("it works");
         assert!(read > 0, "the request ends");
         request.extend_from_slice(&piece[..read]);
     }
-    stream.write_all(answer.as_bytes()).await.unwrap();
-    stream.shutdown().await.unwrap();
-    String::from_utf8(request).unwrap()
+    stream.write_all(answer.as_bytes()).await.expect("it works");
+    stream.shutdown().await.expect("it works");
+    String::from_utf8(request).expect("it works")
 }
 
 async fn plain(text: &'static str) -> (String, JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    (base, tokio::spawn(async move { answer(listener.accept().await.unwrap().0, text).await }))
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("it works");
+    let base = format!("http://{}", listener.local_addr().expect("it works"));
+    (base, tokio::spawn(async move { answer(listener.accept().await.expect("it works").0, text).await }))
 }
 
 #[tokio::test]
@@ -124,5 +124,5 @@ async fn over_tls_it_is_believed_by_the_authorities_that_were_named_and_by_no_ot
     assert_eq!(by("127.0.0.1", file("ours", &ours)).await, Err(AskError::Untrusted), "it is not named so");
     assert_eq!(by("localhost", file("none", "no certificate")).await, Err(AskError::Authorities));
     assert_eq!(by("localhost", Some(scratch.path().join("missing"))).await, Err(AskError::Authorities));
-    assert_eq!(by("localhost", None).await.is_err(), true, "no system trusts it");
+    assert!(by("localhost", None).await.is_err(), "no system trusts it");
 }

@@ -58,11 +58,13 @@ pub(crate) async fn run(fleet: Fleet, outside: Outside, wellness: Wellness, beat
         beat.waits(beats(&fleet, &outside, &wellness, &mut heard)).await;
         beat.waits(tokio::time::sleep(PAUSE)).await;
         let both = fleet.next_message_in_ms().and_then(|message| Ok((message, fleet.next_ping_in_ms()?)));
-        let next =
-            both.map(|(message, ping)| message.into_iter().chain(ping).min()).unwrap_or_else(|error| {
+        let next = both.map_or_else(
+            |error| {
                 tracing::error!(%error, "it can't be told when the next notice is due");
                 None
-            });
+            },
+            |(message, ping)| message.into_iter().chain(ping).min(),
+        );
         let next = next.filter(|_| is_well);
         let wait = next.map_or(LOOK_EVERY, Duration::from_millis).min(LOOK_EVERY);
         tokio::select! {
