@@ -446,7 +446,7 @@ impl<'m> Reader<'m> {
             .strip_prefix("ignoring error for ")
             .filter(|_| self.kind == StepKind::Restore)
             .and_then(|rest| rest.split_once(": "))
-            .map(|(path, reason)| (self.mask.hide(path), self.from_outside(self.mask.hide(reason))));
+            .map(|(path, reason)| (self.mask.hide(path), self.as_called_outside(self.mask.hide(reason))));
         let found = &mut self.found;
         found.symptoms = found.symptoms.and(symptoms);
         if found.holder.is_none() {
@@ -617,7 +617,7 @@ impl<'m> Reader<'m> {
             (false, false) => format!("{item}: {reason}"),
         };
         if self.kind == StepKind::Restore {
-            let (item, reason) = (self.mask.hide(item), self.from_outside(self.mask.hide(&line)));
+            let (item, reason) = (self.mask.hide(item), self.as_called_outside(self.mask.hide(&line)));
             let reason =
                 reason.strip_prefix(&*item).map_or(&*reason, |rest| rest.trim_start_matches([':', ' ']));
             self.found.failures.add(&item, &log_line(reason));
@@ -694,11 +694,11 @@ impl<'m> Reader<'m> {
     }
 
     fn show(&self, text: &str) -> String {
-        log_line(&self.from_outside(self.mask.hide(text)))
+        log_line(&self.as_called_outside(self.mask.hide(text)))
     }
 
     /// What a restore calls by the folder that it was started in, as it is called in the snapshot.
-    fn from_outside<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
+    fn as_called_outside<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
         if !text.contains(STARTED_IN) || !self.target.starts_with(STARTED_IN) {
             return text;
         }

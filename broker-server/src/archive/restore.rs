@@ -56,7 +56,7 @@ pub fn run(options: &cli::Restore) -> anyhow::Result<ExitCode> {
         told["programs"] = settings_in(data_dir).ok().map(|it| it.notice_scripts.unwrap_or_default()).into();
         out::line(told)?;
     } else {
-        out::print(done(data_dir, &restored, settings_in(data_dir)))?;
+        out::print(done(data_dir, &restored, &settings_in(data_dir)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -279,7 +279,7 @@ pub(crate) fn warning(incarnation: Incarnation) -> String {
 }
 
 /// What was done, and what is to be done next.
-fn done(data_dir: &Path, restored: &Restored, settings: anyhow::Result<Layer>) -> String {
+fn done(data_dir: &Path, restored: &Restored, settings: &anyhow::Result<Layer>) -> String {
     let about = &restored.about;
     let folder = data_dir.display();
     let mut text = format!(
@@ -300,7 +300,7 @@ fn done(data_dir: &Path, restored: &Restored, settings: anyhow::Result<Layer>) -
     }
     match settings {
         Err(why) => {
-            text.push_str(&format!("It can't be read, and a server does not start with it: {why:#}.\n"))
+            text.push_str(&format!("It can't be read, and a server does not start with it: {why:#}.\n"));
         }
         Ok(Layer { notice_scripts, archive_dir, .. }) => {
             for program in notice_scripts.iter().flatten() {
@@ -391,7 +391,7 @@ mod tests {
             succession: None,
         };
         let scratch = tempfile::tempdir().unwrap();
-        let said = || done(scratch.path(), &restored, settings_in(scratch.path()));
+        let said = || done(scratch.path(), &restored, &settings_in(scratch.path()));
         assert!(!said().contains("program"));
         for (settings, words) in [
             ("notice_scripts = [\"sms=/opt/sms\"]", "starts the program sms=/opt/sms when"),

@@ -140,7 +140,7 @@ pub(crate) fn nobody_waits(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
         if matches!(before.what, JobWhat::Download { .. }) && before.cancel_asked_at.is_none() {
             let (cancel_asked_at, cancel_asked_by) = (Some(op.now), Some(Actor::System));
             let message = "the server ended meanwhile".to_owned();
-            let after = Job { cancel_asked_at, cancel_asked_by, message, ..before.clone() };
+            let after = Job { cancel_asked_at, message, cancel_asked_by, ..before.clone() };
             job::save(op, Some(&before), &after)?;
             let JobWhat::Download { snapshot, path, form, .. } = &before.what else { continue };
             let detail =

@@ -271,7 +271,7 @@ pub(super) fn read(
                 None => None,
             };
             let view_of_plan = plan::view(&runner, &job, planned, why, unfinished.as_ref());
-            view.plan = Some(PlanView { typed, lacks, ..view_of_plan });
+            view.plan = Some(PlanView { lacks, typed, ..view_of_plan });
         }
     }
     Ok(view)
