@@ -309,7 +309,7 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
             );
         }
         Class::DiskFull if kind == StepKind::Restore => {
-            "No space is left where the files are restored to. Make room there, then restore again, over what is there with overwrite always: a file that was not finished looks right by its size."
+            "No space is left where the files are restored to. Make room there, then restore again, with overwrite always: unfinished files look right."
         }
         Class::DiskFull if kind == StepKind::Prune => {
             "No space is left, in the storage or in the agent's own folder for restic's cache (the path below says which). A prune writes a new index, and anew what it takes out of packs, before it deletes anything. Make some room, but never by removing files of the repository; then prune again. The least room is needed by hand: restic prune --max-repack-size 0"

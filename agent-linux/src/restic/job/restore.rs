@@ -334,7 +334,7 @@ impl Job<'_> {
                 let shown = there.display();
                 if there.is_dir() {
                     format!(
-                        "{shown} is a folder there and a file in the snapshot, and a restore that deletes would remove it with all that is in it. Delete nothing, or move it away first"
+                        "{shown} is a folder there and a file in the snapshot, and a restore that deletes would remove all of it: delete nothing, or move it away"
                     )
                 } else {
                     format!("{shown} is no file there, and in the snapshot it is one")
@@ -448,9 +448,7 @@ impl Job<'_> {
                 if target == Path::new("/") { String::new() } else { format!(" in {}", target.display()) };
             let again = match &self.restore_folder {
                 Some(NamedFolder::New(_)) => "",
-                _ => {
-                    " A file that was not finished looks right by its size: restore again with overwrite always."
-                }
+                _ => " Unfinished files look right: restore again with overwrite always.",
             };
             let message =
                 format!("{} Whatever was restored until then stays{place}.{again}", verdict.message);

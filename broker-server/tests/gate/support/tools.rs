@@ -3,7 +3,7 @@
 use std::{
     fs::OpenOptions,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -23,17 +23,27 @@ pub(crate) fn python_with_paho(test: &str) -> Option<PathBuf> {
     );
     let (venv, python) = (tools.join("venv"), tools.join("venv/bin/python"));
     let unavailable = std::env::var("HOLDFAST_UNAVAILABLE").unwrap_or_default();
-    if !venv.join("ready").exists() && !unavailable.contains("paho-mqtt") {
-        let made = run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
-            .is_ok_and(|out| out.status.success());
+    // As `./test` makes it, with Debian's own Python.
+    let is_ready = || venv.join("ready-2").exists();
+    if !is_ready() && !unavailable.contains("paho-mqtt") {
+        let debians = Path::new("/usr/bin/python3");
+        let program = if debians.exists() { debians } else { Path::new("python3") };
+        let made =
+            run(Command::new(program).args(["-m", "venv"]).arg(&venv)).is_ok_and(|out| out.status.success());
         let fetch = Command::new(venv.join("bin/pip"))
-            .args(["--quiet", "--disable-pip-version-check", "install", "paho-mqtt==2.1.0"])
+            .args([
+                "--quiet",
+                "--disable-pip-version-check",
+                "install",
+                "paho-mqtt==2.1.0",
+                "aiosmtpd==1.4.6",
+            ])
             .output();
         if made && fetch.is_ok_and(|out| out.status.success()) {
-            std::fs::write(venv.join("ready"), "").unwrap();
+            std::fs::write(venv.join("ready-2"), "").unwrap();
         }
     }
-    if venv.join("ready").exists() {
+    if is_ready() {
         return Some(python);
     }
     eprintln!("SKIPPED {test}: paho-mqtt is not to be had from PyPI");
