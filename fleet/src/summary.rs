@@ -3,8 +3,8 @@
 
 use crate::drill;
 use crate::record::{
-    AgentGone, Ended, Group, GroupProof, GroupSummary, Job, JobFigures, JobState, JobWhat, RepoState,
-    Retention, Soundness, Summary,
+    Ended, Group, GroupProof, GroupSummary, Job, JobFigures, JobState, JobWhat, RepoState, Retention,
+    Soundness, Summary,
 };
 use crate::units::DAY_MS;
 use crate::view::{DAYS, Day};
@@ -87,8 +87,7 @@ impl Summary {
         if job.ended_by().is_some_and(|by| !by.is_interruption()) {
             return;
         }
-        // Nor does what may have ended well: only the server that is lost has heard.
-        if job.agent_gone == Some(AgentGone::ServerRestored) {
+        if job.is_untold() {
             return;
         }
         let Some((owner, sound)) = sound else { return };

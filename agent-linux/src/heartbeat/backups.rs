@@ -4,7 +4,6 @@
 use crate::state_folder::StateFolder;
 use schema::Outcome;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// The groups, one a line.
 const FILE: &str = "backups-not-well";
@@ -66,12 +65,6 @@ impl Backups {
             if text.is_empty() { self.state.remove(FILE) } else { self.state.write(FILE, text.as_bytes()) };
         done.map_err(|error| error.to_string())
     }
-
-    /// Where that is kept.
-    #[must_use]
-    pub fn file(state: &Path) -> std::path::PathBuf {
-        state.join(FILE)
-    }
 }
 
 #[cfg(test)]
@@ -95,6 +88,6 @@ mod tests {
         backups.ended("docs", Outcome::Cancelled).unwrap();
         assert_eq!(failed(&backups).as_deref(), Some("docs"), "what somebody ended mends nothing");
         backups.ended("docs", Outcome::Succeeded).unwrap();
-        assert!(!Backups::file(state.path()).exists());
+        assert!(!state.path().join(FILE).exists());
     }
 }

@@ -206,11 +206,15 @@ impl Heartbeat {
     }
 }
 
-/// The source group of a backup; `None` = it is none.
 fn group_of(job: JobId, journal: &Journal) -> Option<String> {
     let spec = journal.spec(job)?;
-    match schema::decode::<Run<'_>>(&spec).ok()?.spec {
-        JobSpec::Backup(group) => Some(group.group.to_owned()),
+    saves(&schema::decode::<Run<'_>>(&spec).ok()?.spec).map(str::to_owned)
+}
+
+/// The source group that a job saves; `None` = it saves none, or only says what it would.
+const fn saves<'s>(spec: &JobSpec<'s>) -> Option<&'s str> {
+    match spec {
+        JobSpec::Backup(backup) if !backup.dry_run => Some(backup.group),
         _ => None,
     }
 }
@@ -226,6 +230,7 @@ pub fn check(address: &str) -> Result<(), AskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::Items;
     use source::Source;
 
     const WELL: Condition<'static> = Condition {
@@ -238,6 +243,26 @@ mod tests {
         away_ms: None,
         has_plan: false,
     };
+
+    #[test]
+    fn a_dry_run_mends_no_backup_that_failed() {
+        let backup = |dry_run| {
+            JobSpec::Backup(schema::job::BackupSpec {
+                group: "docs",
+                includes: Items::EMPTY,
+                excludes: Items::EMPTY,
+                exclude_if_present: Items::EMPTY,
+                one_file_system: false,
+                required_mounts: Items::EMPTY,
+                hooks_before: Items::EMPTY,
+                hooks_after: Items::EMPTY,
+                dry_run,
+                origins: Items::EMPTY,
+            })
+        };
+        assert_eq!((saves(&backup(false)), saves(&backup(true))), (Some("docs"), None));
+        assert_eq!(saves(&JobSpec::Probe), None);
+    }
 
     #[test]
     fn a_host_is_well_only_while_nothing_speaks_against_it() {

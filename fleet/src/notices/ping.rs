@@ -50,6 +50,7 @@ pub(super) fn signal(job: &Job, group: &str, summary: &Summary) -> Option<(Signa
         JobState::Running => Some((Signal::Start, None)),
         // What a person or the server took back, or the machine's policy put off, was no try.
         _ if job.ended_by().is_some_and(|by| !by.is_interruption()) => None,
+        _ if job.is_untold() => None,
         JobState::Succeeded => {
             let of = |name: &str| summary.groups.iter().find(|known| known.name == name);
             let is_good = of(group).is_none_or(|group| group.last_good.is_some_and(|(id, _)| id == job.id));
@@ -193,7 +194,7 @@ pub(super) fn check_of(host: HostId, group: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Actor, GroupSummary, JobWhat, LogChunk};
+    use crate::record::{Actor, AgentGone, GroupSummary, JobWhat, LogChunk};
     use schema::{Class, CommandSeq};
 
     const NOW: Timestamp = Timestamp(1_780_012_800_000);
@@ -241,6 +242,8 @@ mod tests {
         assert_eq!(told(&cancelled, false), None);
         let put_off = Job { class: Some(Class::NotNow), ..job(JobState::Cancelled) };
         assert_eq!(told(&put_off, false), None);
+        let untold = Job { agent_gone: Some(AgentGone::ServerRestored), ..job(JobState::Lost) };
+        assert_eq!(told(&untold, false), None);
         let stopped = Job { class: Some(Class::AgentRestarted), ..job(JobState::Cancelled) };
         assert_eq!(told(&stopped, false), Some(Signal::Fail));
     }

@@ -157,6 +157,12 @@ impl Job {
         matches!(self.cancel_asked_by, Some(Actor::Operator(_) | Actor::Token(_)))
     }
 
+    /// Whether it may have ended well all the same: only the server that is lost has heard.
+    #[must_use]
+    pub const fn is_untold(&self) -> bool {
+        matches!(self.agent_gone, Some(AgentGone::ServerRestored))
+    }
+
     /// Who ended it before it was done; `None` = it has not ended, or came to an end of its own, good or bad.
     ///
     /// How it ended does not say this: an agent that is stopped in order says `cancelled`, as for a person's cancel,
