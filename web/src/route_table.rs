@@ -278,7 +278,9 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, agent_access, archive, feed, integration, kit, notice, operator, standby, storage};
+    use api::{
+        account, agent_access, archive, feed, integration, kit, notice, operator, restoration, standby, storage,
+    };
     let doc = |summary| Doc::new("accounts", summary);
     let notices = |summary| Doc::new("notices", summary);
     let integrations = |summary| Doc::new("integrations", summary);
@@ -429,6 +431,13 @@ fn api_accounts() -> Vec<Route> {
             .takes::<SuccessionIn>()
             .answers::<SuccessionOut>(200),
         ),
+        get("/api/restoration", Read, restoration::show).doc(
+            doc("What became of the hosts since this server was restored from an archive, salvaged or promoted, whether the \
+                 server before it was told, and which hosts obey another one")
+            .answers::<RestorationOut>(200),
+        ),
+        post("/api/restoration/dismiss", Write, restoration::dismiss)
+            .doc(doc("Says that this needs no more attention; said twice, it changes nothing").empty()),
         get("/api/storage", Admin, storage::show).doc(
             doc("How the data file stands by the last look through it, and what of a damaged one can't be read. Of a \
                  damaged file the server only reads: each change is 503 `storage_damaged`")

@@ -209,13 +209,17 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
         "it follows nobody any more"
     );
     assert_eq!(scene.back_up()["state"], "succeeded");
-    let of_former = |words: &str| {
+    let of_former = |state: &str, words: &str| {
         wait::until(words, LONG, || {
             let page = scene.api().get("/restoration");
-            if page.status == 200 && page.text.contains(words) { Ok(()) } else { Err(page.text) }
-        });
+            let said = scene.api().get("/api/restoration").expect(200);
+            let is_said = page.status == 200 && page.text.contains(words) && said["former"]["state"] == state;
+            if is_said { Ok(said) } else { Err(format!("{said}\n{}", page.text)) }
+        })
     };
-    of_former("The former server has not been told");
+    let said = of_former("untold", "The former server has not been told");
+    assert_eq!((&said["restored"]["hosts"], &said["restored"]["away"]), (&json!(1), &json!([])), "{said}");
+    assert!(said["former"]["why"].is_string() && said["former"]["told_at"].is_null(), "{said}");
 
     // The old one comes back, and is told.
     let start_former = || {
@@ -294,7 +298,10 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     let refused = former.get(&file);
     assert_eq!((refused.status, refused.code()), (409, "superseded"), "{}", refused.text);
     assert!(refused.text.contains(&standby.http.to_string()), "{}", refused.text);
-    of_former("The former server stands still");
+    let said = of_former("stands_still", "The former server stands still");
+    assert!(said["former"]["told_at"].is_string() && said["superseded"] == json!([]), "{said}");
+    scene.api().post("/api/restoration/dismiss", None).expect(204);
+    assert_eq!(scene.api().get("/api/restoration").expect(200)["restored"]["dismissed"], true);
     assert!(scene.api().get("/").text.contains("The former server stands still"));
     // Also to who is not signed in, and to who looks at its folder, whether it runs or not.
     assert!(

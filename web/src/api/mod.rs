@@ -24,6 +24,7 @@ pub(crate) mod refused;
 pub(crate) mod repo;
 pub(crate) mod repo_password;
 pub(crate) mod report;
+pub(crate) mod restoration;
 pub(crate) mod schedule;
 pub(crate) mod standby;
 pub(crate) mod storage;
