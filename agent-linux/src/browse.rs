@@ -22,7 +22,7 @@ use std::{
 
 /// What is in a folder.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FolderContents {
     /// The entries, sorted by name.
     pub entries: Vec<EntrySeen>,
     /// Too many, or too long.
@@ -73,7 +73,7 @@ pub enum BrowseError {
 }
 
 /// Lists a folder. With source roots, folders above them show the way to them and nothing else.
-pub async fn list(path: OsText<'_>, policy: Policy) -> Result<Found, BrowseError> {
+pub async fn list(path: OsText<'_>, policy: Policy) -> Result<FolderContents, BrowseError> {
     let path = path.as_bytes().to_vec();
     // A dead network mount must not hold up the agent.
     tokio::task::spawn_blocking(move || list_now(&path, &policy)).await.unwrap_or_else(|error| {
@@ -81,7 +81,7 @@ pub async fn list(path: OsText<'_>, policy: Policy) -> Result<Found, BrowseError
     })
 }
 
-fn list_now(path: &[u8], policy: &Policy) -> Result<Found, BrowseError> {
+fn list_now(path: &[u8], policy: &Policy) -> Result<FolderContents, BrowseError> {
     let folder = Path::new(OsStr::from_bytes(path));
     let path = || OsText::new(path).to_string();
     if !folder.is_absolute() || folder.as_os_str().len() > MAX_VALUE_BYTES {
@@ -111,7 +111,7 @@ fn list_now(path: &[u8], policy: &Policy) -> Result<Found, BrowseError> {
         _ => BrowseError::Replaced(path()),
     })?;
     let itself = format!("/proc/self/fd/{}", opened.as_fd().as_raw_fd());
-    let mut found = Found::default();
+    let mut found = FolderContents::default();
     for entry in std::fs::read_dir(itself).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         if way.as_ref().is_some_and(|roots| !leads_to(&here.join(entry.file_name()), roots)) {
@@ -165,7 +165,7 @@ mod tests {
         Policy { source_roots: roots.to_vec(), ..Policy::default() }
     }
 
-    fn names(found: &Found) -> Vec<(&str, EntryKind)> {
+    fn names(found: &FolderContents) -> Vec<(&str, EntryKind)> {
         found
             .entries
             .iter()

@@ -7,10 +7,10 @@ use crate::{
     enroll::{self, Enrolled},
     heartbeat::{
         self,
-        source::{Source, Wanted},
+        source::{HeartbeatOptions, Source},
     },
     keep_alive,
-    local::{self, options::Asked},
+    local::{self, options::LocalCommand},
     logger::{self, Level},
     offline_plan,
     platform::VERSION,
@@ -322,7 +322,7 @@ pub enum Request {
         json: bool,
     },
     /// The commands `list`, `find` and `restore`.
-    Local(Box<Asked>),
+    Local(Box<LocalCommand>),
     /// The command `status`.
     Status {
         /// The state folder.
@@ -368,7 +368,7 @@ impl Request {
             Self::Run { state_dir, options: Options { restic, policy, program, heartbeat, .. }, .. } => {
                 absolute(state_dir);
                 program.iter_mut().for_each(absolute);
-                if let Some(Wanted { source, ca }) = heartbeat {
+                if let Some(HeartbeatOptions { source, ca }) = heartbeat {
                     ca.iter_mut().for_each(absolute);
                     if let Source::File(file) = source {
                         absolute(file);
@@ -558,7 +558,7 @@ pub fn parse(args: &[OsString], env: impl Fn(&str) -> Option<String>) -> Result<
             if let Some(Source::Given(address)) = &heartbeat {
                 heartbeat::check(address).map_err(|error| UsageError(format!("the heartbeat: {error}")))?;
             }
-            let heartbeat = heartbeat.map(|source| Wanted { source, ca: beat_ca });
+            let heartbeat = heartbeat.map(|source| HeartbeatOptions { source, ca: beat_ca });
             let options = Options {
                 restic: restic.into(),
                 policy,
@@ -856,7 +856,7 @@ mod tests {
 
     #[test]
     fn a_heartbeat_has_one_address_by_itself_in_a_file_or_in_the_environment() {
-        let wanted = |line: &str, env: &[(&str, &str)]| -> Result<Option<Wanted>, UsageError> {
+        let wanted = |line: &str, env: &[(&str, &str)]| -> Result<Option<HeartbeatOptions>, UsageError> {
             let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
             let env =
                 |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
@@ -866,7 +866,7 @@ mod tests {
             }
         };
         let given = |url: &str| Source::Given(url.to_owned());
-        let at = |source, ca: Option<&str>| Ok(Some(Wanted { source, ca: ca.map(PathBuf::from) }));
+        let at = |source, ca: Option<&str>| Ok(Some(HeartbeatOptions { source, ca: ca.map(PathBuf::from) }));
         assert_eq!(wanted("run", &[("HOLDFAST_AGENT_HEARTBEAT", "")]), Ok(None));
         let line = "run --heartbeat https://a/b --heartbeat-ca /ca.pem";
         assert_eq!(wanted(line, &[]), at(given("https://a/b"), Some("/ca.pem")));

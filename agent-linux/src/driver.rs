@@ -15,7 +15,7 @@ use crate::{
     clock,
     heartbeat::{self, Heartbeat, backups::Backups},
     identity::{self, Identity, IdentityError},
-    journal::{Journal, Opened, replay::Condition, replay::Fresh},
+    journal::{Journal, OpenedJournal, replay::Condition, replay::Fresh},
     keep_alive::KeepAlive,
     link::{Link, LinkEvent},
     logger,
@@ -102,7 +102,7 @@ pub struct Options {
     /// How often a silent connection says that it is there, in seconds.
     pub keep_alive_secs: u16,
     /// Who hears that the host is well; `None` = nobody.
-    pub heartbeat: Option<heartbeat::source::Wanted>,
+    pub heartbeat: Option<heartbeat::source::HeartbeatOptions>,
 }
 
 /// What is known of the repository, and the newest stats message.
@@ -293,7 +293,7 @@ impl Driver {
             stream: Stream(random::u64().map_err(random)?.max(1)),
             epoch: Epoch(clock::wall().0 / 1000),
         };
-        let Opened { journal, mut saved, condition } = Journal::open(&state, fresh)?;
+        let OpenedJournal { journal, mut saved, condition } = Journal::open(&state, fresh)?;
         saved.slots = slots.states();
         let died_in_job = saved.held.iter().any(|entry| entry.started_at.is_some());
         let trouble = match condition {

@@ -71,7 +71,7 @@ struct Unwritten {
 
 /// What a journal was opened with.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedJournal {
     /// The journal.
     pub journal: Journal,
     /// The state that `agent-core` starts from.
@@ -108,7 +108,7 @@ impl Whereabouts {
 
 impl Journal {
     /// Opens the journal, or begins one. `fresh` is what a new one begins with.
-    pub fn open(state: &StateFolder, fresh: Fresh) -> Result<Opened, state_folder::StateError> {
+    pub fn open(state: &StateFolder, fresh: Fresh) -> Result<OpenedJournal, state_folder::StateError> {
         Self::open_with(state, fresh, MAX_LIVE_BYTES)
     }
 
@@ -117,7 +117,7 @@ impl Journal {
         state: &StateFolder,
         fresh: Fresh,
         max_live_bytes: u64,
-    ) -> Result<Opened, state_folder::StateError> {
+    ) -> Result<OpenedJournal, state_folder::StateError> {
         let found = state.read(FILE)?;
         let is_new = found.is_none();
         let mut replayed = replay(&found.unwrap_or_default(), fresh);
@@ -140,7 +140,7 @@ impl Journal {
             replayed.saved.epoch = replayed.saved.epoch.max(fresh.epoch);
             journal = Self::of(state, &replayed, max_live_bytes);
         }
-        Ok(Opened { journal, saved: replayed.saved, condition: replayed.condition })
+        Ok(OpenedJournal { journal, saved: replayed.saved, condition: replayed.condition })
     }
 
     /// What an agent that starts on this folder goes on from. Changes nothing in it.

@@ -15,7 +15,7 @@ const NO_DATA: u8 = 3;
 
 /// What was found.
 #[derive(Debug, Serialize)]
-struct Told {
+struct CheckReport {
     /// `ok`; `none`: there is no data yet; `begun`: a first start did not end.
     state: &'static str,
     /// Rows of the data file.
@@ -28,7 +28,7 @@ struct Told {
     succeeded_by: Option<u64>,
 }
 
-impl Told {
+impl CheckReport {
     const fn nothing(state: &'static str) -> Self {
         Self { state, rows: None, running: false, locked_out: 0, succeeded_by: None }
     }
@@ -48,30 +48,36 @@ pub async fn run(config: &Config, is_json: bool) -> anyhow::Result<ExitCode> {
     Ok(if told.state == "ok" { ExitCode::SUCCESS } else { ExitCode::from(NO_DATA) })
 }
 
-async fn look(config: &Config) -> anyhow::Result<Told> {
+async fn look(config: &Config) -> anyhow::Result<CheckReport> {
     // A server that runs has the data file to itself, and looks through it when it is asked.
     match control::ask(&config.data_dir.value, &Ask::Check).await? {
         Some(Answer::Whole { rows, locked_out, succeeded_by }) => {
-            return Ok(Told { state: "ok", rows: Some(rows), running: true, locked_out, succeeded_by });
+            return Ok(CheckReport {
+                state: "ok",
+                rows: Some(rows),
+                running: true,
+                locked_out,
+                succeeded_by,
+            });
         }
         Some(Answer::Refused(why)) => return Err(why.into()),
         Some(_) => return Err(CommandError::OtherVersion.into()),
         None => {}
     }
     Ok(match data::check(config)? {
-        Checked::Well(found) => Told {
+        Checked::Well(found) => CheckReport {
             state: "ok",
             rows: Some(found.rows),
             running: false,
             locked_out: found.locked_out,
             succeeded_by: found.succession.map(|it| it.incarnation.0),
         },
-        Checked::Begun => Told::nothing("begun"),
-        Checked::New => Told::nothing("none"),
+        Checked::Begun => CheckReport::nothing("begun"),
+        Checked::New => CheckReport::nothing("none"),
     })
 }
 
-fn in_words(config: &Config, told: &Told) -> String {
+fn in_words(config: &Config, told: &CheckReport) -> String {
     let data_dir = config.data_dir.value.display();
     match told.state {
         "none" => return format!("data file: none yet in {data_dir}; serve makes it\n"),

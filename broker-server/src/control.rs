@@ -233,7 +233,7 @@ pub fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 
 /// What the server has for whoever asks.
 #[derive(Clone)]
-pub struct Asked {
+pub struct ControlServices {
     /// The domain.
     pub fleet: Fleet,
     /// What lies beside the data file.
@@ -283,7 +283,7 @@ pub async fn serve_standby(listener: &UnixListener) {
 }
 
 /// Answers on the socket, for ever.
-pub async fn serve(listener: Arc<UnixListener>, asked: Asked, beat: Beat) {
+pub async fn serve(listener: Arc<UnixListener>, asked: ControlServices, beat: Beat) {
     loop {
         let Ok((stream, _)) = beat.waits(listener.accept()).await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -298,8 +298,8 @@ pub async fn serve(listener: Arc<UnixListener>, asked: Asked, beat: Beat) {
     }
 }
 
-async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
-    let Asked { fleet, pieces, archives, rollover, public_url } = asked;
+async fn talk(stream: UnixStream, asked: ControlServices) -> io::Result<()> {
+    let ControlServices { fleet, pieces, archives, rollover, public_url } = asked;
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
     tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;

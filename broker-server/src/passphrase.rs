@@ -14,7 +14,7 @@ use std::{
 const MAX_LINE_BYTES: u64 = 4096;
 
 /// What a passphrase is for, and where it is to come from.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct PassphraseRequest<'a> {
     /// What it opens, as in "Passphrase of the kit".
     pub(crate) of: &'a str,
     /// The file whose first line it is.
@@ -25,7 +25,7 @@ pub(crate) struct Wanted<'a> {
 
 /// A passphrase that may be taken for something new: drawn, from a file, typed twice at the terminal, or the first line
 /// of standard input.
-pub(crate) fn new(wanted: &Wanted<'_>) -> anyhow::Result<Secret> {
+pub(crate) fn new(wanted: &PassphraseRequest<'_>) -> anyhow::Result<Secret> {
     if wanted.generate {
         return Ok(web::new_passphrase()?);
     }

@@ -38,7 +38,7 @@ struct Next {
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum RolloverStep {
     /// Nothing now.
     Wait,
     /// A next authority is made.
@@ -48,11 +48,11 @@ enum Step {
 }
 
 /// What time asks for: pure. Nobody is lost by it. `ends_at`: of the present authority.
-fn decide(now: Timestamp, ends_at: Option<Timestamp>, next: Option<Next>) -> Step {
+fn decide(now: Timestamp, ends_at: Option<Timestamp>, next: Option<Next>) -> RolloverStep {
     match next {
-        None if ends_at.is_some_and(|at| at.0 < now.plus_ms(BEGINS_BEFORE_MS).0) => Step::MakeNext,
-        Some(Next { since, lacking: 0 }) if now.ms_since(since) >= OVERLAP_MS => Step::RetirePresent,
-        _ => Step::Wait,
+        None if ends_at.is_some_and(|at| at.0 < now.plus_ms(BEGINS_BEFORE_MS).0) => RolloverStep::MakeNext,
+        Some(Next { since, lacking: 0 }) if now.ms_since(since) >= OVERLAP_MS => RolloverStep::RetirePresent,
+        _ => RolloverStep::Wait,
     }
 }
 
@@ -127,9 +127,9 @@ impl Rollover {
             }
             let _changing = self.changing.lock().await;
             let done = match self.look() {
-                Ok(Step::Wait) => Ok(()),
-                Ok(Step::MakeNext) => self.make_next(By::system()).await,
-                Ok(Step::RetirePresent) => self.retire(false, By::system()).await,
+                Ok(RolloverStep::Wait) => Ok(()),
+                Ok(RolloverStep::MakeNext) => self.make_next(By::system()).await,
+                Ok(RolloverStep::RetirePresent) => self.retire(false, By::system()).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = done {
@@ -138,7 +138,7 @@ impl Rollover {
         }
     }
 
-    fn look(&self) -> Result<Step, RolloverError> {
+    fn look(&self) -> Result<RolloverStep, RolloverError> {
         let uses = self.fleet.read().and_then(|state| state.authorities()).map_err(Refused::from)?;
         let next = uses.get(1).map(|it| Next { since: it.authority.since, lacking: it.lacking });
         let ends_at = uses.first().and_then(|it| ends_at(&it.authority.certificate));
@@ -169,14 +169,14 @@ mod tests {
     fn the_next_is_made_two_years_before_the_end_and_used_alone_when_all_have_had_it_for_a_while() {
         let ends = |days: u64| Some(NOW.plus_ms(days * DAY_MS));
         let next = |days: u64, lacking| Some(Next { since: Timestamp(NOW.0 - days * DAY_MS), lacking });
-        assert_eq!(decide(NOW, ends(731), None), Step::Wait);
-        assert_eq!(decide(NOW, ends(729), None), Step::MakeNext);
-        assert_eq!(decide(NOW, None, None), Step::Wait, "an end that can't be read is none");
-        assert_eq!(decide(NOW, ends(700), next(29, 0)), Step::Wait);
-        assert_eq!(decide(NOW, ends(700), next(30, 0)), Step::RetirePresent);
+        assert_eq!(decide(NOW, ends(731), None), RolloverStep::Wait);
+        assert_eq!(decide(NOW, ends(729), None), RolloverStep::MakeNext);
+        assert_eq!(decide(NOW, None, None), RolloverStep::Wait, "an end that can't be read is none");
+        assert_eq!(decide(NOW, ends(700), next(29, 0)), RolloverStep::Wait);
+        assert_eq!(decide(NOW, ends(700), next(30, 0)), RolloverStep::RetirePresent);
         assert_eq!(
             decide(NOW, Some(Timestamp(0)), next(3000, 1)),
-            Step::Wait,
+            RolloverStep::Wait,
             "nobody is lost by time alone"
         );
     }
@@ -195,12 +195,12 @@ mod tests {
                 let now = NOW.plus_ms(day as u64 * DAY_MS);
                 let lacking = knows.iter().filter(|knows| !**knows).count();
                 match decide(now, ends_at, next.map(|since| Next { since, lacking })) {
-                    Step::Wait => {}
-                    Step::MakeNext => {
+                    RolloverStep::Wait => {}
+                    RolloverStep::MakeNext => {
                         assert!(next.is_none());
                         next = Some(now);
                     }
-                    Step::RetirePresent => {
+                    RolloverStep::RetirePresent => {
                         assert!(knows.iter().all(|knows| *knows) && now.ms_since(next.unwrap()) >= OVERLAP_MS);
                         retired = true;
                         break;
@@ -212,7 +212,7 @@ mod tests {
             }
             if let (Some(since), true) = (next, knows.iter().all(|knows| *knows)) {
                 let later = since.plus_ms(OVERLAP_MS);
-                assert!(retired || decide(later, ends_at, Some(Next { since, lacking: 0 })) == Step::RetirePresent);
+                assert!(retired || decide(later, ends_at, Some(Next { since, lacking: 0 })) == RolloverStep::RetirePresent);
             }
         }
     }

@@ -195,7 +195,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     let socket = Arc::new(control::listen(data_dir).context("control socket")?);
     let (pieces, kept) = (Arc::clone(&own_pieces), Arc::clone(&archives));
     let public_url = config.public_url.value.clone();
-    let asked = control::Asked {
+    let asked = control::ControlServices {
         fleet: fleet.clone(),
         pieces,
         archives: kept,

@@ -634,7 +634,7 @@ impl FleetState {
         &self,
         host: HostId,
         slot: Slot,
-    ) -> Result<Option<(CredentialsFacts, Option<credentials::Opened>)>, StoreError> {
+    ) -> Result<Option<(CredentialsFacts, Option<credentials::OpenedSlot>)>, StoreError> {
         credentials::opened(&self.context, &self.view, host, slot)
     }
 

@@ -36,8 +36,8 @@ impl Fleet {
         peer: &str,
     ) -> Result<Handled, StoreError> {
         let (key, message) = match self.opened(host, HostTopic::Evt, payload, peer).await? {
-            Opened::Message(key, message) => (key, message),
-            Opened::Answer(handled) => return Ok(handled),
+            OpenedMessage::Message(key, message) => (key, message),
+            OpenedMessage::Answer(handled) => return Ok(handled),
         };
         let taken = self.write(By::agent(peer), move |op| report::take(op, host, &message)).await;
         match taken {
@@ -55,8 +55,8 @@ impl Fleet {
         peer: &str,
     ) -> Result<Handled, StoreError> {
         let (key, message) = match self.opened(host, HostTopic::Presence, payload, peer).await? {
-            Opened::Message(key, message) => (key, message),
-            Opened::Answer(handled) => return Ok(handled),
+            OpenedMessage::Message(key, message) => (key, message),
+            OpenedMessage::Answer(handled) => return Ok(handled),
         };
         if self.is_over(host, Spent::State) {
             return Ok(Handled::default());
@@ -107,8 +107,8 @@ impl Fleet {
     /// A message on `repo/stats`.
     pub async fn handle_stats(&self, host: HostId, payload: &[u8]) -> Result<Handled, StoreError> {
         let message = match self.opened(host, HostTopic::RepoStats, payload, "").await? {
-            Opened::Message(_, message) => message,
-            Opened::Answer(handled) => return Ok(handled),
+            OpenedMessage::Message(_, message) => message,
+            OpenedMessage::Answer(handled) => return Ok(handled),
         };
         if self.is_over(host, Spent::State) {
             return Ok(Handled::default());
@@ -315,13 +315,13 @@ impl Fleet {
         topic: HostTopic,
         payload: &[u8],
         peer: &str,
-    ) -> Result<Opened, StoreError> {
-        let nothing = Opened::Answer(Handled::default());
+    ) -> Result<OpenedMessage, StoreError> {
+        let nothing = OpenedMessage::Answer(Handled::default());
         let Some(key) = self.link_key(host)? else { return Ok(nothing) };
         let why = match link::open_envelope(&key.1, host, topic, payload) {
             Ok(message) => {
                 self.context().saw_from_host(host, topic, payload.len(), &message);
-                return Ok(Opened::Message(key, message));
+                return Ok(OpenedMessage::Message(key, message));
             }
             Err(why) => why,
         };
@@ -329,7 +329,7 @@ impl Fleet {
             OpenError::Version(version) => {
                 self.note_version(host, version, peer).await?;
                 let reply = Some(version_notice().to_vec());
-                Ok(Opened::Answer(Handled { reply, ..Handled::default() }))
+                Ok(OpenedMessage::Answer(Handled { reply, ..Handled::default() }))
             }
             // It is about our own messages; an answer to it would go back and forth for ever.
             OpenError::Notice { current, .. } => {
@@ -405,7 +405,7 @@ impl Fleet {
 }
 
 /// A message that was opened, or what is answered to one that was not.
-enum Opened {
+enum OpenedMessage {
     Message((u8, Key), Zeroizing<Vec<u8>>),
     Answer(Handled),
 }

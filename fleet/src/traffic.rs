@@ -104,14 +104,21 @@ impl Fleet {
         if context.traffic_is_watched() {
             let bytes = content.map_or(0, |content| content.to_string().len());
             let says = if content.is_some() { String::new() } else { "taken away".to_owned() };
-            let seen =
-                Seen { way: Direction::View, host: None, topic, kind: "view", qos: 0, retained: true, bytes };
+            let seen = SeenMessage {
+                way: Direction::View,
+                host: None,
+                topic,
+                kind: "view",
+                qos: 0,
+                retained: true,
+                bytes,
+            };
             context.keep(&seen, says, content.unwrap_or(&Value::Null));
         }
     }
 }
 
-struct Seen<'a> {
+struct SeenMessage<'a> {
     way: Direction,
     host: Option<HostId>,
     topic: &'a str,
@@ -121,7 +128,7 @@ struct Seen<'a> {
     bytes: usize,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> SeenMessage<'a> {
     fn of_host(host: HostId, topic: HostTopic, text: &'a str, bytes: usize) -> Self {
         let way = if topic.is_from_agent() { Direction::FromHost } else { Direction::ToHost };
         let qos = u8::from(!matches!(topic, HostTopic::Live | HostTopic::Bulk));
@@ -170,11 +177,11 @@ impl Context {
 
     fn saw(&self, host: HostId, topic: HostTopic, bytes: usize, content: &Value) {
         let text = Topic::Host(host, topic).to_string();
-        self.keep(&Seen::of_host(host, topic, &text, bytes), says(content), content);
+        self.keep(&SeenMessage::of_host(host, topic, &text, bytes), says(content), content);
     }
 
-    fn keep(&self, seen: &Seen<'_>, says: String, content: &Value) {
-        let &Seen { way, host, topic, kind, qos, retained, bytes } = seen;
+    fn keep(&self, seen: &SeenMessage<'_>, says: String, content: &Value) {
+        let &SeenMessage { way, host, topic, kind, qos, retained, bytes } = seen;
         let mut content = serde_json::to_string_pretty(content).unwrap_or_default();
         if content.len() > MAX_CONTENT_BYTES {
             content.truncate(content.floor_char_boundary(MAX_CONTENT_BYTES));

@@ -279,7 +279,8 @@ fn runs() -> Vec<Route> {
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
     use api::{
-        account, agent_access, archive, feed, integration, kit, notice, operator, restoration, standby, storage,
+        account, agent_access, archive, feed, integration, kit, notice, operator, restoration, standby,
+        storage,
     };
     let doc = |summary| Doc::new("accounts", summary);
     let notices = |summary| Doc::new("notices", summary);

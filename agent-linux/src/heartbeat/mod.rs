@@ -17,7 +17,7 @@ use agent_core::Monotonic;
 use backups::Backups;
 use error::AskError;
 use schema::{JobId, JobSpec, Outcome, Run, Timestamp};
-use source::Wanted;
+use source::HeartbeatOptions;
 use std::fmt;
 use tokio::task::JoinHandle;
 
@@ -105,7 +105,7 @@ pub const fn judge<'c>(known: &Condition<'c>) -> Result<(), Unwell<'c>> {
 /// The heartbeat of a run of the agent.
 #[derive(Debug)]
 pub struct Heartbeat {
-    wanted: Wanted,
+    wanted: HeartbeatOptions,
     /// How the last backups ended.
     pub backups: Backups,
     /// When it is looked again.
@@ -119,7 +119,7 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Begins at once.
     #[must_use]
-    pub const fn new(wanted: Wanted, backups: Backups, now: Monotonic) -> Self {
+    pub const fn new(wanted: HeartbeatOptions, backups: Backups, now: Monotonic) -> Self {
         Self { wanted, backups, at: now, asking: None, taken_at: None, why: None }
     }
 
@@ -286,7 +286,8 @@ mod tests {
     #[test]
     fn what_is_the_same_is_logged_once_and_it_is_looked_sooner_when_it_was_not_taken() {
         let scratch = tempfile::tempdir().unwrap();
-        let wanted = Wanted { source: Source::Given("http://127.0.0.1:9/a-secret".to_owned()), ca: None };
+        let wanted =
+            HeartbeatOptions { source: Source::Given("http://127.0.0.1:9/a-secret".to_owned()), ca: None };
         assert!(!format!("{wanted:?}").contains("a-secret"));
         let state = crate::state_folder::StateFolder::open_or_make(&scratch.path().join("state")).unwrap();
         let now = Monotonic(1_000);

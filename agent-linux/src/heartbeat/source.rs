@@ -22,7 +22,7 @@ impl fmt::Debug for Source {
 
 /// What the command line says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct HeartbeatOptions {
     /// Where the address is to be had.
     pub source: Source,
     /// A file of the authorities that its certificate may be of; `None` = those that the machine trusts.

@@ -14,7 +14,7 @@
 //!
 //! # Words
 //!
-//! What was asked for is an [`Asked`]; a session runs jobs for it; `words` makes lines for people of what they bring, `json`
+//! What was asked for is a [`LocalCommand`]; a session runs jobs for it; `words` makes lines for people of what they bring, `json`
 //! lines for programs.
 
 mod end;
@@ -26,7 +26,7 @@ mod words;
 use crate::restic::{HitSeen, JobEvent, JobSummary, RestoreDone};
 use end::{ALL, End, NOTHING};
 use json::Line;
-use options::{Asked, Target, What, Wish};
+use options::{LocalCommand, Target, What, Wish};
 use schema::{
     Class, Items, JobSpec, OsText, RestoreTarget,
     job::{FindSpec, Origin},
@@ -37,7 +37,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use words::Finds;
 
 /// Does what was asked for; the exit code.
-pub async fn run(asked: &Asked) -> u8 {
+pub async fn run(asked: &LocalCommand) -> u8 {
     let end = match Session::open(asked) {
         Ok(mut session) => {
             let end = carry_out(&mut session, asked).await;
@@ -65,7 +65,7 @@ pub async fn run(asked: &Asked) -> u8 {
     end.code
 }
 
-async fn carry_out(session: &mut Session<'_>, asked: &Asked) -> Result<End, End> {
+async fn carry_out(session: &mut Session<'_>, asked: &LocalCommand) -> Result<End, End> {
     match &asked.what {
         What::Snapshots => list(session, asked).await,
         What::Folder { snapshot, path } => list_folder(session, asked, snapshot, path).await,
@@ -76,7 +76,7 @@ async fn carry_out(session: &mut Session<'_>, asked: &Asked) -> Result<End, End>
     }
 }
 
-async fn list(session: &mut Session<'_>, asked: &Asked) -> Result<End, End> {
+async fn list(session: &mut Session<'_>, asked: &LocalCommand) -> Result<End, End> {
     let (mut all, left_out) = session.snapshots().await?;
     all.retain(|seen| asked.wants(seen));
     if asked.json {
@@ -91,7 +91,7 @@ async fn list(session: &mut Session<'_>, asked: &Asked) -> Result<End, End> {
 
 async fn list_folder(
     session: &mut Session<'_>,
-    asked: &Asked,
+    asked: &LocalCommand,
     snapshot: &str,
     path: &[u8],
 ) -> Result<End, End> {
@@ -115,7 +115,7 @@ async fn list_folder(
 
 async fn find(
     session: &mut Session<'_>,
-    asked: &Asked,
+    asked: &LocalCommand,
     pattern: &[u8],
     (ignore_case, newest): (bool, u32),
 ) -> Result<End, End> {

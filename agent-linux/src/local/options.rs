@@ -13,7 +13,7 @@ use std::{
 
 /// Something that a person asks for at this machine.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct LocalCommand {
     /// Where the state folder, restic and the policy are.
     pub at: Where,
     /// Only snapshots of this host name.
@@ -85,7 +85,7 @@ pub enum Target {
     Original,
 }
 
-impl Asked {
+impl LocalCommand {
     /// Whether a snapshot is of the host and group that were named.
     #[must_use]
     pub fn wants(&self, seen: &SnapshotSeen) -> bool {
@@ -124,7 +124,7 @@ pub fn parse(
     command: &str,
     rest: &[OsString],
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Asked, UsageError> {
+) -> Result<LocalCommand, UsageError> {
     let mut state_dir = env("HOLDFAST_AGENT_STATE_DIR").unwrap_or_else(|| DEFAULT_FOLDER.to_owned()).into();
     let mut policy = env("HOLDFAST_AGENT_POLICY").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut restic = env("HOLDFAST_AGENT_RESTIC").unwrap_or_else(|| "restic".to_owned()).into();
@@ -229,7 +229,7 @@ pub fn parse(
         }
     }
     let at = Where { policy: PolicyAt::new(policy, state_dir.clone()), state_dir, restic };
-    Ok(Asked { at, host, group, json, verbose, what })
+    Ok(LocalCommand { at, host, group, json, verbose, what })
 }
 
 fn path(bytes: &[u8]) -> PathBuf {
@@ -282,7 +282,7 @@ fn folder(bytes: &[u8]) -> Result<PathBuf, UsageError> {
 mod tests {
     use super::*;
 
-    fn read(command: &str, args: &[&[u8]]) -> Asked {
+    fn read(command: &str, args: &[&[u8]]) -> LocalCommand {
         let args: Vec<OsString> = args.iter().map(|arg| OsString::from_vec(arg.to_vec())).collect();
         parse(command, &args, &|_| None).unwrap()
     }
@@ -291,7 +291,8 @@ mod tests {
     fn names_of_any_bytes_are_taken_as_they_are_and_as_they_are_shown() {
         let args: [&[u8]; 6] =
             [b"--path=/d\xff", b"--path", b"/d\\xfe", b"-v", b"--path=/\\u001b\\\\u001b\\u0041", b"ABC123"];
-        let Asked { what: What::Restore(wish), verbose: true, json: false, .. } = read("restore", &args)
+        let LocalCommand { what: What::Restore(wish), verbose: true, json: false, .. } =
+            read("restore", &args)
         else {
             panic!()
         };

@@ -4,7 +4,7 @@
 use super::{
     end::{End, INTERRUPTED},
     json::Line,
-    options::{Asked, Target, What, Wish},
+    options::{LocalCommand, Target, What, Wish},
     words::{self, shown},
 };
 use crate::{
@@ -71,7 +71,7 @@ impl Signals {
 
 /// The opened state folder, and how jobs are run with what is in it.
 pub(super) struct Session<'a> {
-    asked: &'a Asked,
+    asked: &'a LocalCommand,
     credentials: Credentials,
     places: Places,
     known: CarriedOver,
@@ -89,7 +89,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn open(asked: &'a Asked) -> Result<Self, End> {
+    pub(super) fn open(asked: &'a LocalCommand) -> Result<Self, End> {
         let Where { state_dir, restic, policy: at } = &asked.at;
         let state = StateFolder::open(state_dir).map_err(|error| not_opened(&error, state_dir))?;
         let failed = |error: StateError| not_opened(&error, state_dir);
@@ -275,7 +275,7 @@ struct Follow {
 }
 
 impl Follow {
-    fn of(asked: &Asked) -> Self {
+    fn of(asked: &LocalCommand) -> Self {
         let is_live = !asked.json && io::stderr().is_terminal();
         let (json, verbose) = (asked.json, asked.verbose);
         Self { json, verbose, is_live, has_line: false, begun: clock::mono(), stops: 0 }
@@ -353,7 +353,12 @@ fn with_the_owners_rights(policy: Policy, what: &What) -> Policy {
 }
 
 /// The snapshot that is meant, of those that are listed newest first.
-fn choose(all: &[SnapshotSeen], asked: &Asked, wanted: &str, host: &str) -> Result<SnapshotSeen, String> {
+fn choose(
+    all: &[SnapshotSeen],
+    asked: &LocalCommand,
+    wanted: &str,
+    host: &str,
+) -> Result<SnapshotSeen, String> {
     if wanted == "latest" {
         let is_wanted = |seen: &&SnapshotSeen| asked.wants(seen);
         let own = all.iter().filter(is_wanted).find(|seen| seen.hostname == host);

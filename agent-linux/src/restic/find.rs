@@ -154,7 +154,7 @@ struct Reading {
 
 /// What came of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct SearchOutcome {
     /// How many entries were told.
     pub hits: u32,
     /// How many were not.
@@ -267,9 +267,9 @@ impl<'s> Finder<'s> {
     }
 
     /// Whether the array was closed again, and what came of it all.
-    pub(crate) fn finish(self) -> (bool, Found) {
+    pub(crate) fn finish(self) -> (bool, SearchOutcome) {
         let Reading { hits, left_out, odd, .. } = self.reading;
-        (self.matches.is_whole(), Found { hits, left_out, odd })
+        (self.matches.is_whole(), SearchOutcome { hits, left_out, odd })
     }
 }
 
@@ -462,7 +462,7 @@ mod tests {
     }
 
     /// What is told of this JSON, in pieces of one size, as `path bytes/files` and `= time`; and what came of it.
-    fn read(search: &Search, text: &str, size: usize) -> (Vec<String>, bool, Found) {
+    fn read(search: &Search, text: &str, size: usize) -> (Vec<String>, bool, SearchOutcome) {
         let (mut finder, mut told) = (Finder::new(search), Vec::new());
         for piece in text.as_bytes().chunks(size) {
             finder.push(piece, |hit| told.push(shown(&hit)));
@@ -518,7 +518,7 @@ mod tests {
             assert_eq!((found.hits, found.left_out, found.odd.len()), (4, 0, 0));
         }
         assert!(!read(&search, &text[..text.len() - 2], 9).1, "cut");
-        assert_eq!(read(&search, "[]\n", 1), (vec![], true, Found::default()));
+        assert_eq!(read(&search, "[]\n", 1), (vec![], true, SearchOutcome::default()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     diff::Differences,
     draw::Drawn,
     failures::{Failures, digest},
-    find::Found,
+    find::SearchOutcome,
     retention::{ByRules, Member},
     summary::{BackupDone, EntrySeen, PruneDone, StatsDone},
     symptoms::{Symptom, Symptoms},
@@ -131,7 +131,7 @@ pub struct Findings {
     /// Of a listing to choose from, and of a search: snapshots that can't be read.
     pub ignored: u32,
     /// Of a search by name.
-    pub searched: Found,
+    pub searched: SearchOutcome,
     /// Of a comparison of two snapshots, and of the listing for its sizes.
     pub differences: Differences,
     /// Of a listing of files: what the folder is that was asked for; `None` = it is not there.

@@ -113,7 +113,7 @@ impl ByRules {
 
 /// Which snapshots are dropped, and which stay although the rules would drop them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct RetentionChoice {
     /// Ids of the snapshots to remove.
     pub remove: Vec<String>,
     /// So many stay.
@@ -130,7 +130,7 @@ pub struct Choice {
 
 /// Chooses what goes of a group.
 #[must_use]
-pub fn choose(by_rules: &ByRules, group: &ForgetGroup<'_>, now: Timestamp) -> Choice {
+pub fn choose(by_rules: &ByRules, group: &ForgetGroup<'_>, now: Timestamp) -> RetentionChoice {
     let named = Named::of(group);
     let all: Vec<Judged<'_>> = judge(by_rules, group, &named, now);
     let missing = missing_of(by_rules, &all);
@@ -145,7 +145,7 @@ pub fn choose(by_rules: &ByRules, group: &ForgetGroup<'_>, now: Timestamp) -> Ch
     by_rank.sort_unstable_by_key(|&place| all[place].rank);
     let mut look = Comparison { all: &all, missing: &missing, group, stays: Vec::new(), pairs: 0 };
     look.stays = all.iter().map(|judged| !judged.is_dropped).collect();
-    let mut choice = Choice::default();
+    let mut choice = RetentionChoice::default();
     // Newest first, so that what stands in for one that is looked at is known to stay itself.
     let by_order = by_rank.iter().chain(by_time.iter().filter(|&&place| all[place].rank.is_none()));
     for &place in by_order.filter(|&&place| all[place].is_dropped) {
@@ -394,7 +394,7 @@ mod tests {
         began_at: Option<Timestamp>,
     }
 
-    fn chosen(keep: Keep<'_>, by_rules: &ByRules, told: &FromServer<'_>) -> Choice {
+    fn chosen(keep: Keep<'_>, by_rules: &ByRules, told: &FromServer<'_>) -> RetentionChoice {
         let (mut lacking, mut whole) = (vec![0; 20_000], vec![0; 20_000]);
         let group = ForgetGroup {
             lacking: Items::write(told.lacking.iter().map(String::as_str), &mut lacking).unwrap(),
@@ -406,7 +406,7 @@ mod tests {
         choose(by_rules, &group, NOW)
     }
 
-    fn removed(choice: &Choice) -> Vec<u64> {
+    fn removed(choice: &RetentionChoice) -> Vec<u64> {
         let mut days: Vec<u64> =
             choice.remove.iter().map(|id| u64::from_str_radix(&id[..8], 16).unwrap()).collect();
         days.sort_unstable();

@@ -116,7 +116,7 @@ pub(super) struct There {
 
 /// What is restored, and over what.
 #[derive(Debug)]
-pub(super) struct Over<'o> {
+pub(super) struct OverlapInput<'o> {
     /// What lies in the paths that were asked for.
     pub(super) picked: &'o Picked,
     /// Those paths; empty = all.
@@ -129,7 +129,7 @@ pub(super) struct Over<'o> {
     pub(super) target: &'o Path,
 }
 
-impl Over<'_> {
+impl OverlapInput<'_> {
     /// Looks at all that is in the folders of the snapshot that are there.
     pub(super) fn look(&self) -> Result<There, String> {
         let specials = &self.picked.specials;

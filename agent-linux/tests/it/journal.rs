@@ -1,7 +1,7 @@
 use agent_core::{Body, Cause, Change, Record, Safety, Saved, Stored, Ticket};
 use agent_linux::{
     journal::{
-        FILE, Journal, MAX_LIVE_BYTES, Opened,
+        FILE, Journal, MAX_LIVE_BYTES, OpenedJournal,
         replay::{Condition, Fresh, replay},
     },
     reports::{self, Chunk, Content, Line},
@@ -34,7 +34,7 @@ fn book() -> Book {
 fn book_with(max_live_bytes: u64) -> Book {
     let folder = TempDir::new().expect("a folder");
     let opened = Journal::open_with(&state_in(&folder), FRESH, max_live_bytes).expect("opens");
-    let Opened { journal, saved, .. } = opened;
+    let OpenedJournal { journal, saved, .. } = opened;
     Book { folder, journal, saved }
 }
 
@@ -85,7 +85,7 @@ impl Book {
         fs::read(self.state().file(FILE)).expect("a journal file")
     }
 
-    fn reopen(self) -> (Opened, TempDir) {
+    fn reopen(self) -> (OpenedJournal, TempDir) {
         let Self { folder, journal, .. } = self;
         drop(journal);
         let opened = Journal::open(&state_in(&folder), Fresh { stream: Stream(8), epoch: Epoch(2000) })
@@ -325,7 +325,7 @@ fn a_disk_that_takes_nothing_keeps_results_in_memory_and_writes_them_later() {
     // A folder in the way of the new file: every attempt to write it fails, for root, too.
     let way = state.file("journal.new");
     fs::create_dir(&way).expect("a folder in the way");
-    let Opened { journal, saved, .. } =
+    let OpenedJournal { journal, saved, .. } =
         Journal::open(&state, Fresh { stream: Stream(8), epoch: Epoch(9_000) }).expect("opens");
     // What is said now may be forgotten: it is said under another name, and with a higher epoch.
     assert_eq!((saved.stream, saved.last_report, saved.epoch), (Stream(8), ReportSeq(2), Epoch(9_000)));

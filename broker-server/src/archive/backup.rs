@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Source},
     control::{self, Answer, Ask},
     data, framing, new_file, out,
-    passphrase::{self, Wanted},
+    passphrase::{self, PassphraseRequest},
 };
 use anyhow::Context;
 use fleet::{
@@ -139,7 +139,7 @@ async fn keep(config: &Config, json: bool) -> anyhow::Result<()> {
 /// drawn for this.
 fn key_of(options: &cli::Backup) -> anyhow::Result<(ArchiveKey, ArchiveOpener)> {
     if options.recipient.is_empty() {
-        let passphrase = passphrase::new(&Wanted {
+        let passphrase = passphrase::new(&PassphraseRequest {
             of: "the archive",
             file: options.passphrase_file.as_deref(),
             generate: options.generate,

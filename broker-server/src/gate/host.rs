@@ -34,18 +34,18 @@ impl SessionState {
 
 struct Flying {
     packet_id: u16,
-    sent: Sent,
+    sent: InFlight,
     acknowledged: bool,
 }
 
 impl Flying {
-    const fn new(packet_id: u16, sent: Sent) -> Self {
+    const fn new(packet_id: u16, sent: InFlight) -> Self {
         Self { packet_id, sent, acknowledged: false }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
+enum InFlight {
     Command(CommandSeq),
     Plan,
 }
@@ -77,7 +77,7 @@ pub(super) struct HostSession {
 
 /// What a packet asks for.
 #[derive(Debug, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum PacketOutcome {
     /// There is nothing more to do.
     Nothing,
     /// This must reach the server; a ticket when it must be acknowledged.
@@ -114,8 +114,8 @@ impl HostSession {
         let mut in_flight = Vec::with_capacity(self.in_flight.len() + self.again.len());
         for flying in self.in_flight.drain(..) {
             match flying.sent {
-                Sent::Command(seq) => in_flight.push((seq, flying.packet_id)),
-                Sent::Plan => plan_due |= !flying.acknowledged,
+                InFlight::Command(seq) => in_flight.push((seq, flying.packet_id)),
+                InFlight::Plan => plan_due |= !flying.acknowledged,
             }
         }
         in_flight.extend(self.again.drain(..));
@@ -156,7 +156,7 @@ impl HostSession {
         packet: Packet<'_>,
         directory: &dyn Directory,
         out: &mut Vec<u8>,
-    ) -> Result<Asked, &'static str> {
+    ) -> Result<PacketOutcome, &'static str> {
         match packet {
             Packet::Publish(publish) => return self.published(publish),
             Packet::PubAck(packet_id) => self.acknowledged(packet_id, directory)?,
@@ -175,10 +175,10 @@ impl HostSession {
             // Ends the connection before it comes here.
             Packet::Disconnect => {}
         }
-        Ok(Asked::Nothing)
+        Ok(PacketOutcome::Nothing)
     }
 
-    fn published(&mut self, publish: Publish<'_>) -> Result<Asked, &'static str> {
+    fn published(&mut self, publish: Publish<'_>) -> Result<PacketOutcome, &'static str> {
         if publish.qos == 2 {
             return Err("a message of QoS 2, which is not spoken here");
         }
@@ -194,9 +194,9 @@ impl HostSession {
         match topic {
             _ if too_long => Err("a message that is too long"),
             Some(topic) => {
-                Ok(Asked::Deliver { topic, payload: Bytes::copy_from_slice(publish.payload), ticket })
+                Ok(PacketOutcome::Deliver { topic, payload: Bytes::copy_from_slice(publish.payload), ticket })
             }
-            None => Ok(Asked::Refused(vec![Refused::Publish(printable(publish.topic))])),
+            None => Ok(PacketOutcome::Refused(vec![Refused::Publish(printable(publish.topic))])),
         }
     }
 
@@ -224,14 +224,19 @@ impl HostSession {
             }
         }
         while let Some(flying) = self.in_flight.pop_front_if(|flying| flying.acknowledged) {
-            if let Sent::Command(seq) = flying.sent {
+            if let InFlight::Command(seq) = flying.sent {
                 directory.command_delivered(self.host, seq);
             }
         }
         Ok(())
     }
 
-    fn subscribe(&mut self, packet_id: u16, filters: packet::Filters<'_>, out: &mut Vec<u8>) -> Asked {
+    fn subscribe(
+        &mut self,
+        packet_id: u16,
+        filters: packet::Filters<'_>,
+        out: &mut Vec<u8>,
+    ) -> PacketOutcome {
         let mut refused = Vec::new();
         let mut granted = Vec::new();
         for (filter, qos) in filters {
@@ -256,7 +261,7 @@ impl HostSession {
             });
         }
         packet::sub_ack(out, packet_id, &granted);
-        if refused.is_empty() { Asked::Nothing } else { Asked::Refused(refused) }
+        if refused.is_empty() { PacketOutcome::Nothing } else { PacketOutcome::Refused(refused) }
     }
 
     /// Writes what is due: acknowledgements, then `sends`, then the plan, then commands as the window allows.
@@ -288,14 +293,14 @@ impl HostSession {
 
     fn fill_plan(&mut self, directory: &dyn Directory, out: &mut Vec<u8>) {
         let (Some(retained), Some(qos)) = (self.plan_due, self.plan) else { return };
-        if out.len() >= LOW_WATER_BYTES || self.in_flight.iter().any(|flying| flying.sent == Sent::Plan) {
+        if out.len() >= LOW_WATER_BYTES || self.in_flight.iter().any(|flying| flying.sent == InFlight::Plan) {
             return;
         }
         self.plan_due = None;
         let Some(payload) = directory.plan(self.host).filter(|plan| fits(self.host, plan)) else { return };
         let packet_id = if qos == Qos::AtLeastOnce { self.free_packet_id() } else { 0 };
         if qos == Qos::AtLeastOnce {
-            self.in_flight.push_back(Flying::new(packet_id, Sent::Plan));
+            self.in_flight.push_back(Flying::new(packet_id, InFlight::Plan));
         }
         self.write(HostTopic::Plan, &payload, qos, packet_id, false, retained, out);
     }
@@ -349,7 +354,7 @@ impl HostSession {
             (Qos::AtLeastOnce, None) => self.free_packet_id(),
         };
         if qos == Qos::AtLeastOnce {
-            self.in_flight.push_back(Flying::new(packet_id, Sent::Command(seq)));
+            self.in_flight.push_back(Flying::new(packet_id, InFlight::Command(seq)));
         }
         self.write(HostTopic::Cmd, payload, qos, packet_id, before.is_some(), false, out);
     }

@@ -49,7 +49,7 @@ pub(super) struct MostSessions {
 }
 
 #[derive(Default)]
-struct Slot {
+struct RegistrySlot {
     live: Option<Arc<Conn>>,
     next: Option<(Arc<Conn>, oneshot::Sender<Option<SessionState>>)>,
     kept: Option<SessionState>,
@@ -62,7 +62,7 @@ pub(super) struct Registry {
 
 #[derive(Default)]
 struct SlotTable {
-    slots: HashMap<Owner, Slot>,
+    slots: HashMap<Owner, RegistrySlot>,
     count: LiveCount,
     /// Live connections of each viewer account.
     of_account: HashMap<String, usize>,

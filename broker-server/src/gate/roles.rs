@@ -5,7 +5,7 @@ use super::{
     directory::{Principal, Refused},
     enroll::{EnrollSession, EnrollStep},
     fanout::{Attachment, LinkName},
-    host::{Asked, HostSession, SessionState},
+    host::{HostSession, PacketOutcome, SessionState},
     incoming::{Done, EnrollReply, Incoming},
     packet::Protocol,
     registry::Seat,
@@ -71,20 +71,20 @@ impl SessionRole for Host {
             self.session.packet(packet, &*self.shared.directory, out).map_err(CloseReason::Malformed)?;
         self.count();
         match step {
-            Asked::Nothing => Ok(None),
-            Asked::Refused(refused) => {
+            PacketOutcome::Nothing => Ok(None),
+            PacketOutcome::Refused(refused) => {
                 tell(&self.shared, &self.conn, &Principal::Host(self.host), refused);
                 Ok(None)
             }
             // Past the queue that reports wait in: neither holds up the other, and its own is bounded by its credit.
-            Asked::Deliver { topic: HostTopic::Bulk, payload, ticket } => {
+            PacketOutcome::Deliver { topic: HostTopic::Bulk, payload, ticket } => {
                 self.shared.directory.bulk(self.host, &payload);
                 if let Some(ticket) = ticket {
                     self.session.done(ticket);
                 }
                 Ok(None)
             }
-            Asked::Deliver { topic, payload, ticket } => {
+            PacketOutcome::Deliver { topic, payload, ticket } => {
                 self.shared.retain_for_debug(self.host, topic, &payload);
                 let done = ticket.map_or(Done::nobody(), |ticket| Done::new(Arc::clone(&self.conn), ticket));
                 Ok(Some(Incoming::Host { host: self.host, topic, payload, peer: self.conn.peer, done }))

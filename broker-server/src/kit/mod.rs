@@ -12,7 +12,7 @@ use crate::{
     command_error::CommandError,
     control::{self, Answer, Ask},
     data, framing, new_file, out,
-    passphrase::{self, Wanted},
+    passphrase::{self, PassphraseRequest},
 };
 use anyhow::Context;
 use fleet::{By, Draft, KitChoice, Pieces, record::Secret};
@@ -28,7 +28,7 @@ pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
     let pieces = Pieces { key_file, ..Pieces::from(options.data_dir.as_path()) };
     let draft = new_file::begin(&path, options.force, &pieces)?;
     data::expect_server(&pieces)?;
-    let passphrase = passphrase::new(&Wanted {
+    let passphrase = passphrase::new(&PassphraseRequest {
         of: "the kit",
         file: options.passphrase_file.as_deref(),
         generate: options.generate,

@@ -47,7 +47,7 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// What came of it.
 #[derive(Debug, Serialize)]
-struct Told {
+struct PromotionOutcome {
     /// `done`; `already`: it was done before; `answers`, `hangs` or `other_answers`: something is still where the server was;
     /// `unreachable`: that can't be told from here; `superseded`: another server has had that one's place since. With these five
     /// nothing was done.
@@ -105,9 +105,13 @@ pub async fn run(options: cli::Promote) -> anyhow::Result<ExitCode> {
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::from(ANSWERS) })
 }
 
-async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Following) -> anyhow::Result<Told> {
+async fn told(
+    options: &cli::Promote,
+    folder: &StandbyFolder,
+    following: Following,
+) -> anyhow::Result<PromotionOutcome> {
     let data_dir = &options.data_dir;
-    let nothing = |state| Told {
+    let nothing = |state| PromotionOutcome {
         state,
         answer: None,
         found: None,
@@ -146,7 +150,7 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
         found = Some(seen);
         if let Some(state) = state {
             let answer = found.clone().filter(|_| state == "other_answers");
-            return Ok(Told { answer, found, ..nothing(state) });
+            return Ok(PromotionOutcome { answer, found, ..nothing(state) });
         }
     }
     if folder.archives().list()?.is_empty() {
@@ -168,7 +172,7 @@ async fn told(options: &cli::Promote, folder: &StandbyFolder, following: Followi
     let Made { archive, restored, skipped } = made?;
     folder.remove_token();
     let about = &restored.about;
-    Ok(Told {
+    Ok(PromotionOutcome {
         found: found.or_else(|| superseded.as_deref().map(|at| said_so(Some(at)))),
         superseded: superseded.is_some(),
         skipped,
@@ -352,7 +356,7 @@ fn newest_good(
     Err(StandbyFault::NoneUsable(all.join("; ")).into())
 }
 
-fn in_words(told: &Told, data_dir: &Path) -> String {
+fn in_words(told: &PromotionOutcome, data_dir: &Path) -> String {
     let folder = data_dir.display();
     let config = if told.settings { format!(" --config {folder}/settings.toml") } else { String::new() };
     let serve = format!("    holdfast-server serve{config} --data-dir {folder}\n");

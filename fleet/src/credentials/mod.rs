@@ -53,7 +53,7 @@ struct Secrets {
 }
 
 /// The secrets of a slot, for a break-glass kit.
-pub(crate) struct Opened {
+pub(crate) struct OpenedSlot {
     pub(crate) password: Secret,
     pub(crate) repo_password: Secret,
     pub(crate) env: BTreeMap<String, Secret>,
@@ -124,12 +124,12 @@ pub(crate) fn opened(
     reads: &impl Reads,
     host: HostId,
     slot: Slot,
-) -> Result<Option<(CredentialsFacts, Option<Opened>)>, StoreError> {
+) -> Result<Option<(CredentialsFacts, Option<OpenedSlot>)>, StoreError> {
     let Some(row) = row_of(reads, host, slot)? else { return Ok(None) };
     let secrets = match row.facts {
         None => return Ok(None),
         Some(_) => match open(facts, host, slot, &row) {
-            Ok(Secrets { password, repo_password, env }) => Some(Opened { password, repo_password, env }),
+            Ok(Secrets { password, repo_password, env }) => Some(OpenedSlot { password, repo_password, env }),
             Err(StoreError::Seal { .. }) => None,
             Err(error) => return Err(error),
         },

@@ -19,7 +19,7 @@ use crate::record::{Actor, AuditAction, AuditTarget, DownloadForm, Job, JobWhat}
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::store::{JOBS, OPEN_JOBS, Reads as _, Span};
-use open::Place;
+use open::DownloadPermit;
 use schema::limits::BULK_WINDOW;
 use schema::{Bulk, HostId, HostTopic, JobId, ToAgent, Topic};
 use tokio::sync::mpsc;
@@ -31,7 +31,7 @@ pub struct Download {
     fleet: Fleet,
     pieces: mpsc::Receiver<Result<Piece, Broken>>,
     taken: u32,
-    _place: Place,
+    _place: DownloadPermit,
 }
 
 impl Download {

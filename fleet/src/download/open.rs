@@ -14,11 +14,11 @@ const WAITING: usize = BULK_WINDOW as usize + 2;
 /// What is received right now.
 #[derive(Default)]
 pub(crate) struct Downloads {
-    open: Mutex<Vec<Open>>,
+    open: Mutex<Vec<OpenDownload>>,
     places: Arc<AtomicUsize>,
 }
 
-struct Open {
+struct OpenDownload {
     host: HostId,
     job: JobId,
     receiver: Receiver,
@@ -26,28 +26,28 @@ struct Open {
 }
 
 /// One of the places for downloads; free again when it is dropped.
-pub(super) struct Place(Arc<AtomicUsize>);
+pub(super) struct DownloadPermit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for DownloadPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Downloads {
-    fn open(&self) -> MutexGuard<'_, Vec<Open>> {
+    fn open(&self) -> MutexGuard<'_, Vec<OpenDownload>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<DownloadPermit> {
         let more = |taken: usize| (taken < MOST_DOWNLOADS).then_some(taken + 1);
         self.places.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Place(Arc::clone(&self.places)))
+        Some(DownloadPermit(Arc::clone(&self.places)))
     }
 
     pub(super) fn begin(&self, host: HostId, job: JobId) -> mpsc::Receiver<Result<Piece, Broken>> {
         let (pieces, taken) = mpsc::channel(WAITING);
-        self.open().push(Open { host, job, receiver: Receiver::new(), pieces });
+        self.open().push(OpenDownload { host, job, receiver: Receiver::new(), pieces });
         taken
     }
 

@@ -9,7 +9,7 @@ pub use missing::{KitGap, Kits, WhyGap};
 
 use crate::audit;
 use crate::change::Changed;
-use crate::credentials::{self, Opened};
+use crate::credentials::{self, OpenedSlot};
 use crate::fleet::Fleet;
 use crate::fleet_state::FleetState;
 use crate::hosts;
@@ -137,13 +137,13 @@ impl FleetState {
     }
 }
 
-impl From<Option<(CredentialsFacts, Option<Opened>)>> for KitSlot {
-    fn from(opened: Option<(CredentialsFacts, Option<Opened>)>) -> Self {
+impl From<Option<(CredentialsFacts, Option<OpenedSlot>)>> for KitSlot {
+    fn from(opened: Option<(CredentialsFacts, Option<OpenedSlot>)>) -> Self {
         match opened {
             None => Self::Empty,
             Some((facts, None)) => Self::Unreadable(facts),
             Some((facts, Some(opened))) => {
-                let Opened { password, repo_password, env } = opened;
+                let OpenedSlot { password, repo_password, env } = opened;
                 Self::Held(KitCredentials { facts, password, repo_password, env })
             }
         }

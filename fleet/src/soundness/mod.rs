@@ -25,7 +25,7 @@ use crate::store::{GROUPS, HOSTS, JOBS, Reads, SOUNDNESS, Span, Tx};
 use schema::job::ForgetResult;
 use schema::{Class, HostId, Items, JobId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use unusual::Seen;
+use unusual::EndedBackup;
 
 pub(crate) mod past;
 pub(crate) mod unusual;
@@ -311,8 +311,15 @@ pub(crate) fn backup_ended(
         take(&mut known, made, op.now);
         let is_lost = known.is_lost();
         let before_it = before.newest.as_ref();
-        let seen =
-            Seen { job: job.id, figures, asked_at, ended_at, before: before_it, is_lost, brought_nothing };
+        let seen = EndedBackup {
+            job: job.id,
+            figures,
+            asked_at,
+            ended_at,
+            before: before_it,
+            is_lost,
+            brought_nothing,
+        };
         unusual::take(&mut known, &seen, op.now);
         if known != before {
             op.tx.put(&SOUNDNESS, &(job.host, group), &known)?;

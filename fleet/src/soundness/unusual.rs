@@ -49,7 +49,7 @@ const BYTES_A_FILE: u64 = 1_024;
 const KEPT_PART: u64 = 10;
 
 /// A backup that has ended and made a snapshot.
-pub(super) struct Seen<'a> {
+pub(super) struct EndedBackup<'a> {
     pub(super) job: JobId,
     pub(super) figures: &'a BackupFigures,
     pub(super) asked_at: Timestamp,
@@ -63,7 +63,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// Takes a backup: one that does not fit in waits for a person, any other is part of what is usual from now on.
-pub(super) fn take(known: &mut Soundness, seen: &Seen<'_>, now: Timestamp) {
+pub(super) fn take(known: &mut Soundness, seen: &EndedBackup<'_>, now: Timestamp) {
     if let Some(reset_at) = known.baseline.reset_at {
         if seen.asked_at >= reset_at {
             known.baseline.reset_at = None;

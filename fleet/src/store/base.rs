@@ -30,7 +30,7 @@ impl Ways {
     }
 }
 
-struct Open {
+struct OpenDatabase {
     database: Database,
     /// It can't be written.
     only_read: bool,
@@ -38,7 +38,7 @@ struct Open {
 
 pub(super) struct Base {
     /// `None` after a failure, until somebody needs it.
-    open: RwLock<Option<Open>>,
+    open: RwLock<Option<OpenDatabase>>,
     ways: Ways,
     /// Where the file is; `None` = in memory.
     place: Option<Arc<OpenedFile>>,
@@ -48,7 +48,7 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) fn new(database: Database, ways: Ways, place: Option<Arc<OpenedFile>>) -> Self {
-        let open = Open { database, only_read: false };
+        let open = OpenDatabase { database, only_read: false };
         Self { open: RwLock::new(Some(open)), ways, place, failing: AtomicU64::new(0) }
     }
 
@@ -72,7 +72,7 @@ impl Base {
         to_write: bool,
         then: impl Fn(&Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let serves = |open: &&Open| !(to_write && open.only_read);
+        let serves = |open: &&OpenDatabase| !(to_write && open.only_read);
         if let Some(open) = self.open.read().unwrap_or_else(PoisonError::into_inner).as_ref().filter(serves) {
             return then(&open.database);
         }
@@ -80,7 +80,7 @@ impl Base {
         if open.as_ref().filter(serves).is_none() {
             match (self.ways.reopen)() {
                 Ok(database) => {
-                    *open = Some(Open { database, only_read: false });
+                    *open = Some(OpenDatabase { database, only_read: false });
                     self.failing.store(0, Ordering::Relaxed);
                     tracing::debug!("the data file was opened again after a failure");
                 }
@@ -90,7 +90,7 @@ impl Base {
                         return Err(error);
                     }
                     let database = (self.ways.reopen_to_read)().map_err(|_| error)?;
-                    *open = Some(Open { database, only_read: true });
+                    *open = Some(OpenDatabase { database, only_read: true });
                 }
             }
         }
@@ -117,7 +117,7 @@ impl Base {
     /// Takes another database in its place.
     pub(super) fn replace(&self, database: Database) {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let former = open.replace(Open { database, only_read: false });
+        let former = open.replace(OpenDatabase { database, only_read: false });
         drop(open);
         if let Err(error) = guard::redb(|| drop(former)) {
             tracing::debug!(%error, "the damaged data file could not be closed cleanly");

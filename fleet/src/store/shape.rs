@@ -29,9 +29,9 @@ fn without_paths(name: &str) -> String {
 }
 
 fn of<T: DeserializeOwned>() -> Vec<String> {
-    let mut told = Told::default();
+    let mut told = TracedShapes::default();
     loop {
-        T::deserialize(Place { path: String::new(), told: &mut told }).unwrap();
+        T::deserialize(TracedPlace { path: String::new(), told: &mut told }).unwrap();
         if told.enums.values().all(Variants::are_all_told) {
             return told.lines;
         }
@@ -40,7 +40,7 @@ fn of<T: DeserializeOwned>() -> Vec<String> {
 
 /// What was told so far. Each reading tells one variant of each enum that it meets.
 #[derive(Default)]
-struct Told {
+struct TracedShapes {
     lines: Vec<String>,
     enums: BTreeMap<String, Variants>,
 }
@@ -56,7 +56,7 @@ impl Variants {
     }
 }
 
-impl Told {
+impl TracedShapes {
     fn tell(&mut self, path: &str, what: &str) {
         let line = format!("{path} {what}").trim().to_owned();
         if !self.lines.contains(&line) {
@@ -98,14 +98,14 @@ impl de::Error for Unreadable {
 }
 
 /// Something that is read, and where it stands.
-struct Place<'t> {
+struct TracedPlace<'t> {
     path: String,
-    told: &'t mut Told,
+    told: &'t mut TracedShapes,
 }
 
-impl Place<'_> {
-    fn at(&mut self, part: &str) -> Place<'_> {
-        Place { path: format!("{}{part}", self.path), told: self.told }
+impl TracedPlace<'_> {
+    fn at(&mut self, part: &str) -> TracedPlace<'_> {
+        TracedPlace { path: format!("{}{part}", self.path), told: self.told }
     }
 
     fn tell(&mut self, what: &str) {
@@ -122,7 +122,7 @@ macro_rules! plain {
     )*};
 }
 
-impl<'de> de::Deserializer<'de> for Place<'_> {
+impl<'de> de::Deserializer<'de> for TracedPlace<'_> {
     type Error = Unreadable;
 
     plain! {
@@ -234,7 +234,7 @@ impl<'de> de::Deserializer<'de> for Place<'_> {
 
 /// The parts of something, in order.
 struct Parts<'t> {
-    of: Place<'t>,
+    of: TracedPlace<'t>,
     parts: std::vec::IntoIter<String>,
 }
 
@@ -264,23 +264,26 @@ impl<'de> MapAccess<'de> for Parts<'_> {
 }
 
 struct Variant<'t> {
-    of: Place<'t>,
+    of: TracedPlace<'t>,
     at: usize,
     name: &'static str,
 }
 
 impl<'t, 'de> EnumAccess<'de> for Variant<'t> {
     type Error = Unreadable;
-    type Variant = Place<'t>;
+    type Variant = TracedPlace<'t>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Place<'t>), Unreadable> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, TracedPlace<'t>), Unreadable> {
         let read = seed.deserialize(U32Deserializer::<Unreadable>::new(self.at as u32))?;
-        let Place { path, told } = self.of;
-        Ok((read, Place { path: format!("{path}/{}:{}", self.at, self.name), told }))
+        let TracedPlace { path, told } = self.of;
+        Ok((read, TracedPlace { path: format!("{path}/{}:{}", self.at, self.name), told }))
     }
 }
 
-impl<'de> VariantAccess<'de> for Place<'_> {
+impl<'de> VariantAccess<'de> for TracedPlace<'_> {
     type Error = Unreadable;
 
     fn unit_variant(mut self) -> Result<(), Unreadable> {

@@ -108,13 +108,13 @@ pub(super) trait Operation: Send {
 }
 
 /// An operation as a closure, and where its answer goes.
-struct Asked<T, F> {
+struct ClosureOperation<T, F> {
     write: F,
     outcome: Option<Result<T, Refused>>,
     answer: oneshot::Sender<Result<T, Refused>>,
 }
 
-impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send> Operation for Asked<T, F> {
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send> Operation for ClosureOperation<T, F> {
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
         let outcome = (self.write)(tx);
         let ran = match &outcome {
@@ -163,7 +163,7 @@ impl Writer {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let queue = queue.ok_or(StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        let operation = Box::new(Asked { write, outcome: None, answer });
+        let operation = Box::new(ClosureOperation { write, outcome: None, answer });
         // Without the runtime's budget, which could put one that came first behind another: the order in which
         // operations are first polled is the order in which they are written.
         tokio::task::unconstrained(queue.send(operation)).await.map_err(|_| StoreError::Closed)?;

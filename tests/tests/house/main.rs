@@ -3,7 +3,7 @@
 mod modules;
 
 use modules::{Crate, circles};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// A crate's root, its facades, and how many files its largest circle may have; 0 = none. Lower a figure
 /// when it is bettered.
@@ -33,6 +33,42 @@ fn modules_that_use_each_other_in_a_circle_do_not_become_more() {
         }
     }
     assert!(grown.is_empty(), "{grown}");
+}
+
+/// So many types may have one name, each private to its module or plain there.
+const MOST_OF_A_NAME: usize = 3;
+
+#[test]
+fn a_name_of_a_type_is_not_used_again_and_again() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (root, ..) in MOST {
+        let read = Crate::read(&top.join(root));
+        let of = root.trim_end_matches("/src/lib.rs");
+        for (name, module) in read.types() {
+            named.entry(name.to_owned()).or_default().push(format!("{of}::{module}"));
+        }
+    }
+    assert!(named.len() > 1000, "{} names of types were read", named.len());
+    let mut too_many = String::new();
+    for (name, modules) in named.into_iter().filter(|(_, modules)| modules.len() > MOST_OF_A_NAME) {
+        too_many += &format!("{name} is {} types: {}\n", modules.len(), modules.join(", "));
+    }
+    assert!(too_many.is_empty(), "say of each what it is, in its name:\n{too_many}");
+}
+
+#[test]
+fn types_are_read_with_the_modules_that_define_them() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| std::fs::write(scratch.path().join(name), text).expect("written");
+    file("lib.rs", "mod a; pub struct One; type Not = One; #[cfg(test)] struct ForTests;");
+    file(
+        "a.rs",
+        "pub enum One {} trait Two {} fn f() { struct One; } #[cfg(test)] mod tests { struct Two; }",
+    );
+    let read = Crate::read(&scratch.path().join("lib.rs"));
+    let types: Vec<String> = read.types().map(|(name, module)| format!("{module}::{name}")).collect();
+    assert_eq!(types, ["lib::One", "a::One", "a::Two", "a::One"]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ struct Module {
     /// All paths in it, with the module in which they are written.
     paths: BTreeSet<Vec<String>>,
     items: BTreeSet<String>,
+    /// The structs, enums and traits among them, once for each that there is.
+    types: Vec<String>,
 }
 
 /// The modules of one crate.
@@ -119,25 +121,36 @@ impl Crate {
         is_here.then_some(here)
     }
 
+    /// The structs, enums and traits that are defined, with the module of each.
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&str, String)> {
+        self.modules.iter().flat_map(|(name, module)| {
+            let module_name = in_words(name);
+            module.types.iter().map(move |it| (it.as_str(), module_name.clone()))
+        })
+    }
+
     /// Which module uses which, but for the facades.
     pub(crate) fn uses(&self, facades: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
-        let said = |name: &[String]| if name.is_empty() { "lib".to_owned() } else { name.join("::") };
         let mut all = BTreeMap::new();
         for (name, module) in &self.modules {
             let mut used = BTreeSet::new();
             let imported = module.imports.values().chain(&module.globs);
             for path in module.paths.iter().chain(imported) {
                 if let Some(found) = self.resolve(name, path, 0).filter(|found| found != name) {
-                    used.insert(said(&found));
+                    used.insert(in_words(&found));
                 }
             }
-            if facades.contains(&said(name).as_str()) {
+            if facades.contains(&in_words(name).as_str()) {
                 used.clear();
             }
-            all.insert(said(name), used);
+            all.insert(in_words(name), used);
         }
         all
     }
+}
+
+fn in_words(name: &[String]) -> String {
+    if name.is_empty() { "lib".to_owned() } else { name.join("::") }
 }
 
 /// The circles: sets of modules each of which uses, by way of the others, itself. The largest first.
@@ -251,6 +264,9 @@ impl<'ast> Visit<'ast> for Reader {
         }
         if let Some(name) = name {
             self.module.items.insert(name.to_string());
+            if let Item::Enum(_) | Item::Struct(_) | Item::Trait(_) = item {
+                self.module.types.push(name.to_string());
+            }
         }
         visit::visit_item(self, item);
     }

@@ -300,7 +300,7 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     assert!(refused.text.contains(&standby.http.to_string()), "{}", refused.text);
     let said = of_former("stands_still", "The former server stands still");
     assert!(said["former"]["told_at"].is_string() && said["superseded"] == json!([]), "{said}");
-    scene.api().post("/api/restoration/dismiss", None).expect(204);
+    let _ = scene.api().post("/api/restoration/dismiss", None).expect(204);
     assert_eq!(scene.api().get("/api/restoration").expect(200)["restored"]["dismissed"], true);
     assert!(scene.api().get("/").text.contains("The former server stands still"));
     // Also to who is not signed in, and to who looks at its folder, whether it runs or not.

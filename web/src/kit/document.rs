@@ -96,8 +96,8 @@ pub(super) fn host(kit: &KitHost) -> Zeroizing<String> {
     if !kit.host.labels.is_empty() {
         out.fact_word("Labels", &kit.host.labels.join(" "));
     }
-    let everyday = Slot { kind: "Everyday credentials", file: "" };
-    let admin = Slot { kind: "Admin credentials", file: "+admin" };
+    let everyday = SlotFiles { kind: "Everyday credentials", file: "" };
+    let admin = SlotFiles { kind: "Admin credentials", file: "+admin" };
     let used = match (&kit.everyday, &kit.admin) {
         (KitSlot::Held(held), _) => Some((everyday, held)),
         (_, KitSlot::Held(held)) => Some((admin, held)),
@@ -161,12 +161,12 @@ fn write_group(out: &mut Text, restic: &str, restic_host: &str, group: &Group) {
 
 /// A credential slot of a host, and what stands in the names of its files.
 #[derive(Clone, Copy)]
-struct Slot {
+struct SlotFiles {
     kind: &'static str,
     file: &'static str,
 }
 
-impl Slot {
+impl SlotFiles {
     /// The beginning of a command: its variables, and restic with what it needs for the storage.
     fn restic(self, facts: &CredentialsFacts) -> String {
         let file = self.file;

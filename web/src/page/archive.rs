@@ -143,7 +143,7 @@ impl crate::sample::Samples for ArchivesView {
 
 /// What a form had that was not taken.
 #[derive(Default)]
-struct Refused {
+struct RefusedForm {
     problem: Option<Problem>,
     recipients: Option<String>,
     archive: Option<String>,
@@ -157,7 +157,7 @@ struct Once {
     token: Option<Secret>,
 }
 
-fn view(ctx: &Reading, once: &Once, refused: &Refused) -> Result<ArchivesView, Problem> {
+fn view(ctx: &Reading, once: &Once, refused: &RefusedForm) -> Result<ArchivesView, Problem> {
     let (now, archives) = (ctx.now(), &ctx.app.settings.archives);
     archives.look();
     let status = archives.status()?;
@@ -222,11 +222,11 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
         Problem::internal()
     })?;
     let once = Once { passphrase: Some(offered), token: None };
-    ctx.read(move |ctx, _| ctx.page(&view(ctx, &once, &Refused::default())?)).await
+    ctx.read(move |ctx, _| ctx.page(&view(ctx, &once, &RefusedForm::default())?)).await
 }
 
 /// The page again, with what is wrong.
-async fn again(ctx: &Ctx, refused: Refused) -> Result<Response<Body>, Problem> {
+async fn again(ctx: &Ctx, refused: RefusedForm) -> Result<Response<Body>, Problem> {
     let status = refused.problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
     // Whoever has written down what was offered before types that again.
     ctx.answer(move |ctx, _| ctx.page_with(status, &view(ctx, &Once::default(), &refused)?)).await
@@ -236,7 +236,7 @@ async fn again(ctx: &Ctx, refused: Refused) -> Result<Response<Body>, Problem> {
 pub(crate) async fn make(ctx: Ctx) -> Result<Response<Body>, Problem> {
     match archive_request::make(&ctx).await {
         Ok(_) => Ok(ctx.go("/archives")),
-        Err(problem) => again(&ctx, Refused { problem: Some(problem), ..Refused::default() }).await,
+        Err(problem) => again(&ctx, RefusedForm { problem: Some(problem), ..RefusedForm::default() }).await,
     }
 }
 
@@ -257,7 +257,7 @@ pub(crate) async fn set_key(ctx: Ctx, form: Form) -> Result<Response<Body>, Prob
         Ok(()) => Ok(ctx.go("/archives")),
         Err(problem) if problem.is_about_input() => {
             let recipients = recipients.map(|lines| lines.join("\n"));
-            again(&ctx, Refused { problem: Some(problem), recipients, ..Refused::default() }).await
+            again(&ctx, RefusedForm { problem: Some(problem), recipients, ..RefusedForm::default() }).await
         }
         Err(problem) => Err(problem),
     }
@@ -271,7 +271,8 @@ pub(crate) async fn download(
 ) -> Result<Response<Body>, Problem> {
     match archive_request::download(&ctx, name.clone(), form.secret("password")).await {
         Err(problem) if problem.is_about_input() => {
-            again(&ctx, Refused { problem: Some(problem), archive: Some(name), ..Refused::default() }).await
+            again(&ctx, RefusedForm { problem: Some(problem), archive: Some(name), ..RefusedForm::default() })
+                .await
         }
         answer => answer,
     }
@@ -284,13 +285,13 @@ pub(crate) async fn add_standby(ctx: Ctx, form: Form) -> Result<Response<Body>, 
     match added.await {
         Ok(token) => {
             let once = Once { passphrase: None, token: Some(token) };
-            ctx.answer(move |ctx, _| ctx.page(&view(ctx, &once, &Refused::default())?)).await
+            ctx.answer(move |ctx, _| ctx.page(&view(ctx, &once, &RefusedForm::default())?)).await
         }
         Err(problem) if problem.is_about_input() => {
             // The other form has fields of these names, too.
             let field = problem.field.as_ref().map(|field| format!("standby-{field}"));
             let problem = Some(Problem { field, ..problem });
-            again(&ctx, Refused { problem, standby, ..Refused::default() }).await
+            again(&ctx, RefusedForm { problem, standby, ..RefusedForm::default() }).await
         }
         Err(problem) => Err(problem),
     }

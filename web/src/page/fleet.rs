@@ -290,7 +290,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         let all = state.fleet(&HostFilter::default());
         let now = ctx.now();
         let groups = state.cause_groups()?;
-        let mut view = view(now, (&all, &groups), state.is_known(), &Place { filter, order, page });
+        let mut view = view(now, (&all, &groups), state.is_known(), &ListPosition { filter, order, page });
         view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
         let former = ctx.app.fleet.former_server()?;
         view.attention.extend(super::restoration::attention(now, state, former.as_ref())?);
@@ -331,13 +331,13 @@ fn page_of(query: &Query) -> Result<usize, Problem> {
 
 /// Where a reader is in the list.
 #[derive(Clone, Debug)]
-struct Place {
+struct ListPosition {
     filter: HostFilter,
     order: Order,
     page: usize,
 }
 
-impl Place {
+impl ListPosition {
     /// The same with another state, on its first page.
     fn with_state(&self, state: Option<Status>) -> Self {
         Self { filter: HostFilter { state, ..self.filter.clone() }, page: 1, ..self.clone() }
@@ -385,12 +385,13 @@ fn view(
     now: Timestamp,
     (all, groups): (&[HostRow], &CauseGroups),
     is_known: bool,
-    place: &Place,
+    place: &ListPosition,
 ) -> FleetView {
     let mut counts = FleetCounts::default();
     all.iter().for_each(|row| counts.count(row, groups.in_need(row)));
     // What is counted beside each filter is what it would show.
-    let searched = Place { filter: HostFilter { old_agent: false, ..place.filter.clone() }, ..place.clone() };
+    let searched =
+        ListPosition { filter: HostFilter { old_agent: false, ..place.filter.clone() }, ..place.clone() };
     let any_state = searched.with_state(None);
     let fits = any_state.filter.wanted();
     let found: Vec<&HostRow> = all.iter().filter(|row| fits(row)).collect();
@@ -404,10 +405,10 @@ fn view(
     let (attention, left_out) = attention(now, all, groups);
     // Hosts may have gone since the page was shown: then the last one there is.
     let page = place.page.min(rows.len().div_ceil(PAGE_ROWS).max(1));
-    let place = &Place { page, ..place.clone() };
+    let place = &ListPosition { page, ..place.clone() };
     let first = (page - 1) * PAGE_ROWS;
     let last = (first + PAGE_ROWS).min(rows.len());
-    let on_page = |page: usize| Place { page, ..place.clone() }.href();
+    let on_page = |page: usize| ListPosition { page, ..place.clone() }.href();
     FleetView {
         empty: all.is_empty(),
         title: protected(&counts, is_known),
@@ -423,11 +424,11 @@ fn view(
         address: place.href(),
         filters: filters(&found, &searched, place),
         rows: rows[first..last].iter().map(|r| row(now, r)).collect(),
-        columns: columns(place.order, |order| Place { order, page: 1, ..place.clone() }.href()),
+        columns: columns(place.order, |order| ListPosition { order, page: 1, ..place.clone() }.href()),
         order: place.order.by.words().1,
         rows_href: address(Some("fleet-hosts"), &place.fields()),
         find_href: {
-            let sought = Place { order: Order::WORST, page: 1, ..place.clone() };
+            let sought = ListPosition { order: Order::WORST, page: 1, ..place.clone() };
             format!("/find{}", sought.href().trim_start_matches('/'))
         },
         find_on: match rows.len() {
@@ -450,7 +451,7 @@ fn view(
 }
 
 /// The filters, each with how many hosts it shows: of those that are searched for.
-fn filters(found: &[&HostRow], searched: &Place, place: &Place) -> Vec<FilterLink> {
+fn filters(found: &[&HostRow], searched: &ListPosition, place: &ListPosition) -> Vec<FilterLink> {
     let number = |is_counted: &dyn Fn(&HostRow) -> bool| {
         count(found.iter().filter(|row| is_counted(row)).count() as u64)
     };
@@ -479,7 +480,7 @@ fn filters(found: &[&HostRow], searched: &Place, place: &Place) -> Vec<FilterLin
         let all = searched.with_state(None);
         filters.push(FilterLink {
             label: "Old agent".to_owned(),
-            href: Place { filter: HostFilter { old_agent, ..all.filter.clone() }, ..all }.href(),
+            href: ListPosition { filter: HostFilter { old_agent, ..all.filter.clone() }, ..all }.href(),
             count: number(&|row| row.has_old_agent()),
             current: place.filter.old_agent,
         });
@@ -491,7 +492,7 @@ fn filters(found: &[&HostRow], searched: &Place, place: &Place) -> Vec<FilterLin
         let storage = place.filter.storage.clone().flatten();
         filters.push(FilterLink {
             label: cause_title(cause, storage.as_deref()),
-            href: Place { filter, page: 1, ..place.clone() }.href(),
+            href: ListPosition { filter, page: 1, ..place.clone() }.href(),
             count: number(&|_| true),
             current: true,
         });
@@ -733,7 +734,7 @@ impl Line<'_> {
 fn rows_of(group: &CauseGroup) -> String {
     let storage = group.is_by_storage.then(|| group.incident.storage.clone());
     let filter = HostFilter { cause: Some(group.incident.cause), storage, ..HostFilter::default() };
-    let place = Place { filter, order: Order::WORST, page: 1 };
+    let place = ListPosition { filter, order: Order::WORST, page: 1 };
     format!("{}#fleet-list", place.href())
 }
 

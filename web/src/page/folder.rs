@@ -156,7 +156,7 @@ impl crate::sample::Samples for FolderView {
 }
 
 /// Which folder is meant.
-struct Wanted {
+struct FolderPageRequest {
     /// `None` = of the host itself.
     snapshot: Option<String>,
     path: String,
@@ -165,7 +165,7 @@ struct Wanted {
     cursor: Option<EntryCursor>,
 }
 
-impl Wanted {
+impl FolderPageRequest {
     fn of(snapshot: Option<String>, query: &Query) -> Result<Self, Problem> {
         let path = fleet::clean_path(query.get("path").unwrap_or("/"))?;
         if let Some(id) = &snapshot {
@@ -278,7 +278,7 @@ fn must_ask(listed: Option<&Folder>, place: FolderPlace<'_>, now: Timestamp) -> 
 
 /// Where a folder is asked for once more.
 pub(super) fn again_href(host: HostId, snapshot: Option<&str>, path: &str) -> String {
-    let wanted = Wanted {
+    let wanted = FolderPageRequest {
         snapshot: snapshot.map(str::to_owned),
         path: path.to_owned(),
         pick: false,
@@ -294,7 +294,7 @@ pub(crate) async fn show_own(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    show(&ctx, host, Wanted::of(None, &query)?).await
+    show(&ctx, host, FolderPageRequest::of(None, &query)?).await
 }
 
 /// `GET /hosts/{host}/snapshots/{snapshot}?path=`.
@@ -303,7 +303,7 @@ pub(crate) async fn show_snapshot(
     Path((host, snapshot)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    show(&ctx, host, Wanted::of(Some(snapshot), &query)?).await
+    show(&ctx, host, FolderPageRequest::of(Some(snapshot), &query)?).await
 }
 
 /// `POST /hosts/{host}/folders?path=`.
@@ -312,7 +312,7 @@ pub(crate) async fn ask_own(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    ask(&ctx, host, Wanted::of(None, &query)?, query.get("again").is_some()).await
+    ask(&ctx, host, FolderPageRequest::of(None, &query)?, query.get("again").is_some()).await
 }
 
 /// `POST /hosts/{host}/snapshots/{snapshot}?path=`.
@@ -321,10 +321,10 @@ pub(crate) async fn ask_snapshot(
     Path((host, snapshot)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    ask(&ctx, host, Wanted::of(Some(snapshot), &query)?, query.get("again").is_some()).await
+    ask(&ctx, host, FolderPageRequest::of(Some(snapshot), &query)?, query.get("again").is_some()).await
 }
 
-async fn show(ctx: &Ctx, host: String, wanted: Wanted) -> Result<Response<Body>, Problem> {
+async fn show(ctx: &Ctx, host: String, wanted: FolderPageRequest) -> Result<Response<Body>, Problem> {
     ctx.read(move |ctx, state| answer(ctx, &read(ctx, state, &host, &wanted)?)).await
 }
 
@@ -332,7 +332,12 @@ fn answer(ctx: &Reading, view: &FolderView) -> Result<Response<Body>, Problem> {
     if view.pick && ctx.htmx { ctx.fragment(StatusCode::OK, "folder", view) } else { ctx.page(view) }
 }
 
-async fn ask(ctx: &Ctx, host: String, wanted: Wanted, again: bool) -> Result<Response<Body>, Problem> {
+async fn ask(
+    ctx: &Ctx,
+    host: String,
+    wanted: FolderPageRequest,
+    again: bool,
+) -> Result<Response<Body>, Problem> {
     let look = move |ctx: &Reading, state: &FleetState| {
         let id = ctx.host(state, &host)?.id;
         let listed = state.folder(id, wanted.place(), &wanted.path)?;
@@ -354,7 +359,12 @@ async fn ask(ctx: &Ctx, host: String, wanted: Wanted, again: bool) -> Result<Res
     Ok(ctx.go(&wanted.href(id, &wanted.path, wanted.job)))
 }
 
-fn read(ctx: &Ctx, state: &FleetState, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
+fn read(
+    ctx: &Ctx,
+    state: &FleetState,
+    host: &str,
+    wanted: &FolderPageRequest,
+) -> Result<FolderView, Problem> {
     let tab = if wanted.snapshot.is_some() { "snapshots" } else { "overview" };
     let (head, row) = HostHead::read(ctx, state, host, tab)?;
     let (id, now) = (row.host.id, ctx.now());
@@ -410,7 +420,7 @@ fn read(ctx: &Ctx, state: &FleetState, host: &str, wanted: &Wanted) -> Result<Fo
     })
 }
 
-fn title(state: &FleetState, host: HostId, wanted: &Wanted) -> Result<String, Problem> {
+fn title(state: &FleetState, host: HostId, wanted: &FolderPageRequest) -> Result<String, Problem> {
     let Some(id) = &wanted.snapshot else { return Ok("Folders".to_owned()) };
     let listed = state.known_snapshots(host)?;
     let short: String = id.chars().take(8).collect();
@@ -432,7 +442,7 @@ fn waits(state: &FleetState, host: HostId, job: &Job) -> Result<String, Problem>
     })
 }
 
-fn crumbs(host: HostId, wanted: &Wanted) -> Vec<Crumb> {
+fn crumbs(host: HostId, wanted: &FolderPageRequest) -> Vec<Crumb> {
     let mut path = String::new();
     let mut crumbs = vec![Crumb { name: "/".to_owned(), href: wanted.href(host, "/", None) }];
     for name in wanted.path.split('/').filter(|name| !name.is_empty()) {
@@ -444,7 +454,7 @@ fn crumbs(host: HostId, wanted: &Wanted) -> Vec<Crumb> {
 
 fn rows<'a>(
     host: HostId,
-    wanted: &'a Wanted,
+    wanted: &'a FolderPageRequest,
     entries: &'a [EntryRow],
 ) -> impl Iterator<Item = FolderEntryView> + 'a {
     entries.iter().map(move |entry| {
@@ -516,8 +526,13 @@ mod tests {
 
     #[test]
     fn a_path_is_a_row_of_steps_that_survive_odd_names() {
-        let wanted =
-            Wanted { snapshot: None, path: "/a b/ü&x".to_owned(), pick: true, job: None, cursor: None };
+        let wanted = FolderPageRequest {
+            snapshot: None,
+            path: "/a b/ü&x".to_owned(),
+            pick: true,
+            job: None,
+            cursor: None,
+        };
         let steps = crumbs(HostId([0; 16]), &wanted);
         let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
         assert_eq!(names, ["/", "a b", "ü&x"]);

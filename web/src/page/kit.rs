@@ -23,7 +23,7 @@ const MOST_GAPS: usize = 100;
 
 /// A host or label to pick.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Choice {
+pub(crate) struct KitHostChoice {
     pub(crate) name: String,
     pub(crate) chosen: bool,
 }
@@ -51,10 +51,10 @@ pub(crate) struct KitView {
     /// How many that is, in words.
     pub(crate) count: String,
     /// Hosts to pick from; empty = they are typed.
-    pub(crate) hosts: Vec<Choice>,
+    pub(crate) hosts: Vec<KitHostChoice>,
     /// The names that were typed.
     pub(crate) names: String,
-    pub(crate) labels: Vec<Choice>,
+    pub(crate) labels: Vec<KitHostChoice>,
     /// A passphrase to take, shown this once.
     pub(crate) offered: Option<String>,
     pub(crate) problem: Option<ProblemView>,
@@ -69,7 +69,7 @@ impl View for KitView {
 #[cfg(test)]
 impl crate::sample::Samples for KitView {
     fn samples(s: &crate::sample::Sample) -> Vec<Self> {
-        let choice = |name: &str, chosen| Choice { name: s.text(name), chosen };
+        let choice = |name: &str, chosen| KitHostChoice { name: s.text(name), chosen };
         let view = Self {
             kits: Badge::new("warning", "Too old"),
             sentence: "The kit of 12 Nov lacks 1 host.".to_owned(),
@@ -151,7 +151,7 @@ fn view(
     let words = words::kits(&kits);
     let all = state.hosts()?;
     let labels: BTreeSet<&String> = all.iter().flat_map(|host| &host.labels).collect();
-    let choice = |name: &String, chosen: &BTreeSet<String>| Choice {
+    let choice = |name: &String, chosen: &BTreeSet<String>| KitHostChoice {
         name: name.clone(),
         chosen: chosen.contains(name),
     };

@@ -23,7 +23,7 @@ const TIMES: usize = 5;
 
 /// A source group to choose.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Choice {
+pub(crate) struct ScheduleGroup {
     pub(crate) name: String,
     pub(crate) chosen: bool,
 }
@@ -48,7 +48,7 @@ pub(crate) struct ScheduleFormView {
     pub(crate) cron: String,
     pub(crate) timezone: String,
     pub(crate) timezones: Vec<String>,
-    pub(crate) groups: Vec<Choice>,
+    pub(crate) groups: Vec<ScheduleGroup>,
     pub(crate) enabled: bool,
     pub(crate) retry_max: String,
     pub(crate) jitter_secs: String,
@@ -76,7 +76,7 @@ impl crate::sample::Samples for ScheduleFormView {
             cron: s.text("30 2 * * *"),
             timezone: s.text("Europe/Berlin"),
             timezones: vec![s.text("Europe/Berlin")],
-            groups: vec![Choice { name: s.text("media"), chosen: true }],
+            groups: vec![ScheduleGroup { name: s.text("media"), chosen: true }],
             enabled: true,
             retry_max: s.text("3"),
             jitter_secs: s.text("600"),
@@ -150,7 +150,10 @@ fn view(
         timezones: cron::timezones(),
         groups: groups
             .iter()
-            .map(|group| Choice { name: group.name.clone(), chosen: schedule.groups.contains(&group.name) })
+            .map(|group| ScheduleGroup {
+                name: group.name.clone(),
+                chosen: schedule.groups.contains(&group.name),
+            })
             .collect(),
         enabled: schedule.enabled,
         retry_max: schedule.retry_max.to_string(),

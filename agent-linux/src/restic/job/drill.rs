@@ -45,7 +45,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What is known of a file that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Found {
+enum DrawnFileState {
     Equal,
     ChangedSince,
     Unreadable(String),
@@ -260,21 +260,21 @@ impl Job<'_> {
         done.not_tried = 0;
         for (Restored { file, .. }, found) in restored.into_iter().zip(found) {
             let count = match &found {
-                Found::Equal => &mut done.equal,
-                Found::ChangedSince => &mut done.changed_since,
-                Found::Unreadable(_) => &mut done.unreadable,
-                Found::Different => &mut done.different,
-                Found::NotTried => &mut done.not_tried,
+                DrawnFileState::Equal => &mut done.equal,
+                DrawnFileState::ChangedSince => &mut done.changed_since,
+                DrawnFileState::Unreadable(_) => &mut done.unreadable,
+                DrawnFileState::Different => &mut done.different,
+                DrawnFileState::NotTried => &mut done.not_tried,
             };
             *count += 1;
             let fault = match found {
-                Found::Equal | Found::ChangedSince => {
+                DrawnFileState::Equal | DrawnFileState::ChangedSince => {
                     done.bytes = done.bytes.saturating_add(file.bytes);
                     continue;
                 }
-                Found::NotTried => continue,
-                Found::Unreadable(reason) => (DrillFault::Unreadable, reason),
-                Found::Different => (DrillFault::Different, String::new()),
+                DrawnFileState::NotTried => continue,
+                DrawnFileState::Unreadable(reason) => (DrillFault::Unreadable, reason),
+                DrawnFileState::Different => (DrillFault::Different, String::new()),
             };
             done.findings.push((self.mask.hide(&file.path).into_owned(), fault.0, fault.1));
         }
@@ -284,14 +284,14 @@ impl Job<'_> {
 }
 
 /// What became of one file.
-fn look(folder: &Path, Restored { file, fault }: &Restored, judged: Judged) -> Found {
+fn look(folder: &Path, Restored { file, fault }: &Restored, judged: Judged) -> DrawnFileState {
     if let Some(reason) = fault {
-        return Found::Unreadable(reason.clone());
+        return DrawnFileState::Unreadable(reason.clone());
     }
     let path = folder.join(file.path.trim_start_matches('/'));
     let missing = |reason: &str| match judged.is_whole {
-        true => Found::Unreadable(reason.to_owned()),
-        false => Found::NotTried,
+        true => DrawnFileState::Unreadable(reason.to_owned()),
+        false => DrawnFileState::NotTried,
     };
     match path.symlink_metadata() {
         Ok(found) if found.is_file() && found.len() == file.bytes => {}
@@ -305,22 +305,22 @@ fn look(folder: &Path, Restored { file, fault }: &Restored, judged: Judged) -> F
     let _ = fs::set_permissions(&path, Permissions::from_mode(0o600));
     let of_scratch = match digest_of(&path, judged.until) {
         Ok(Some((digest, _))) => digest,
-        Ok(None) => return Found::NotTried,
+        Ok(None) => return DrawnFileState::NotTried,
         Err(error) => return missing(&format!("what was restored can't be read: {error}")),
     };
     match digest_of(Path::new(&file.path), judged.until) {
-        Ok(Some((of_source, _))) if of_source.as_ref() == of_scratch.as_ref() => Found::Equal,
+        Ok(Some((of_source, _))) if of_source.as_ref() == of_scratch.as_ref() => DrawnFileState::Equal,
         Ok(Some((_, seen))) if is_unchanged(file, &seen) => {
             if judged.is_whole {
-                Found::Different
+                DrawnFileState::Different
             } else {
-                Found::NotTried
+                DrawnFileState::NotTried
             }
         }
-        Ok(None) => Found::NotTried,
+        Ok(None) => DrawnFileState::NotTried,
         // Changed, gone, or not to be read any more: restic has read all of it back.
-        Ok(Some(_)) | Err(_) if judged.is_whole => Found::ChangedSince,
-        Ok(Some(_)) | Err(_) => Found::NotTried,
+        Ok(Some(_)) | Err(_) if judged.is_whole => DrawnFileState::ChangedSince,
+        Ok(Some(_)) | Err(_) => DrawnFileState::NotTried,
     }
 }
 

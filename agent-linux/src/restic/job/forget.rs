@@ -4,7 +4,7 @@ use super::{
     super::{
         args,
         outcome::{MAX_MESSAGE_BYTES, Verdict},
-        retention::{self, ByRules, Choice, MOST_SNAPSHOTS},
+        retention::{self, ByRules, MOST_SNAPSHOTS, RetentionChoice},
         step::Step,
         summary::{ForgetCount, JobSummary},
         version::Restic,
@@ -141,7 +141,7 @@ impl Job<'_> {
 }
 
 /// Why some stay that the rules would drop.
-fn words_of(group: &str, choice: &Choice) -> Vec<String> {
+fn words_of(group: &str, choice: &RetentionChoice) -> Vec<String> {
     let poorer = choice.spared - choice.shared - choice.uncompared;
     [
         (poorer, "the newer ones lack paths that they have, hold less than half as much, or are not known to be whole"),

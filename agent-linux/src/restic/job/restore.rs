@@ -12,7 +12,7 @@ use super::{
         outcome::Verdict,
         step::Step,
         summary::{JobSummary, RestoreDone},
-        there::{Over, There, at, looking_like},
+        there::{OverlapInput, There, at, looking_like},
         tree::{MOST_WAYS, Picked, Way},
         version::{Restic, Version},
     },
@@ -54,27 +54,27 @@ enum How {
     Look { within: PathBuf },
 }
 
-enum Opened {
+enum OpenedTarget {
     New(NewFolder),
     Found(FoundFolder),
     NotThere(PathBuf),
 }
 
-fn open(how: How, forbidden: &[PathBuf]) -> Result<Opened, FolderError> {
+fn open(how: How, forbidden: &[PathBuf]) -> Result<OpenedTarget, FolderError> {
     let forbidden: Vec<FolderId> = forbidden.iter().filter_map(|own| FolderId::of(own)).collect();
     Ok(match how {
-        How::Make { within, name } => Opened::New(NewFolder::make(&within, &name, &forbidden)?),
+        How::Make { within, name } => OpenedTarget::New(NewFolder::make(&within, &name, &forbidden)?),
         How::OpenOrMake { path } => match NewFolder::open_or_make(&path, &forbidden)? {
-            NamedFolder::New(made) => Opened::New(made),
-            NamedFolder::Found(found) => Opened::Found(found),
+            NamedFolder::New(made) => OpenedTarget::New(made),
+            NamedFolder::Found(found) => OpenedTarget::Found(found),
         },
         How::Find { path } => match NewFolder::find(&path, &forbidden)? {
-            Some(found) => Opened::Found(found),
-            None => Opened::NotThere(path),
+            Some(found) => OpenedTarget::Found(found),
+            None => OpenedTarget::NotThere(path),
         },
         How::Look { within } => {
             NewFolder::look(&within, &forbidden)?;
-            Opened::NotThere(within)
+            OpenedTarget::NotThere(within)
         }
     })
 }
@@ -159,19 +159,19 @@ impl Job<'_> {
             RestoreTo::Folder { path, forbidden, .. } => (How::OpenOrMake { path }, forbidden),
         };
         match self.open(how, forbidden).await {
-            Ok(Opened::New(made)) => self.restore_into(plan, made).await,
-            Ok(Opened::Found(found)) if !may_hold => {
+            Ok(OpenedTarget::New(made)) => self.restore_into(plan, made).await,
+            Ok(OpenedTarget::Found(found)) if !may_hold => {
                 let message = format!(
                     "Nothing was restored: {} is there already. Name a folder that is not, or let it be: restore_in_place in the policy file of this machine.",
                     found.path().display()
                 );
                 Verdict::failed(Class::Policy, &message)
             }
-            Ok(Opened::Found(found)) => match plan.unread {
+            Ok(OpenedTarget::Found(found)) => match plan.unread {
                 Some(why) => why,
                 None => self.restore_over(plan, found).await,
             },
-            Ok(Opened::NotThere(path)) => self.rehearse(plan, &path).await,
+            Ok(OpenedTarget::NotThere(path)) => self.rehearse(plan, &path).await,
             Err(verdict) => verdict,
         }
     }
@@ -181,7 +181,7 @@ impl Job<'_> {
     }
 
     /// Opens or makes the folder of a restore. It may lie on a network that hangs.
-    async fn open(&mut self, how: How, forbidden: Vec<PathBuf>) -> Result<Opened, Verdict> {
+    async fn open(&mut self, how: How, forbidden: Vec<PathBuf>) -> Result<OpenedTarget, Verdict> {
         match self.unless_stopped(tokio::task::spawn_blocking(move || open(how, &forbidden))).await? {
             Ok(opened) => opened.map_err(|error| not_opened(&error)),
             Err(error) => Err(Verdict::failed(Class::Other, &error.to_string())),
@@ -313,7 +313,7 @@ impl Job<'_> {
         };
         let look = tokio::task::spawn_blocking(move || match keeps(&picked, &picks, &place) {
             None if opens => {
-                Over { picked: &picked, picks: &picks, deletes, says_failures, target: &place }.look()
+                OverlapInput { picked: &picked, picks: &picks, deletes, says_failures, target: &place }.look()
             }
             None => Ok(There::default()),
             Some(why) => Err(why),

@@ -149,7 +149,7 @@ fn save_at(known: &mut Soundness, n: u8, churn: &Churn, asked_at: Timestamp) {
     let job = JobId([n; 16]);
     let before = known.newest.clone();
     let ended_at = Timestamp(NOW.0 + u64::from(n) * DAY_MS);
-    let seen = Seen {
+    let seen = EndedBackup {
         job,
         figures: &figures,
         asked_at,

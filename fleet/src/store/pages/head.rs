@@ -77,7 +77,7 @@ pub(super) fn page_at(offset: u64) -> Option<u64> {
 pub(super) fn commits(bytes: &[u8; HEAD_BYTES]) -> Vec<Commit> {
     let named = usize::from(bytes[FLAGS] & PRIMARY_BIT);
     let is_believed = bytes.starts_with(MAGIC);
-    let slots = [named, 1 - named].map(|slot| Slot::read(&bytes[SLOTS[slot]..SLOTS[slot] + SLOT_BYTES]));
+    let slots = [named, 1 - named].map(|slot| HeadSlot::read(&bytes[SLOTS[slot]..SLOTS[slot] + SLOT_BYTES]));
     let [first, second] = &slots;
     let highest = first.as_ref().zip(second.as_ref()).map(|(first, second)| first.number.max(second.number));
     let mut commits: Vec<Commit> = Vec::new();
@@ -96,7 +96,7 @@ pub(in crate::store) fn other_is_newer(bytes: &[u8; HEAD_BYTES]) -> bool {
     let named = usize::from(bytes[FLAGS] & PRIMARY_BIT);
     let number = |slot: usize| {
         let slot = &bytes[SLOTS[slot]..SLOTS[slot] + SLOT_BYTES];
-        Slot::fits(slot).then(|| Slot::read(slot)).flatten().map(|slot| slot.number)
+        HeadSlot::fits(slot).then(|| HeadSlot::read(slot)).flatten().map(|slot| slot.number)
     };
     bytes.starts_with(MAGIC)
         && number(named).zip(number(1 - named)).is_some_and(|(named, other)| other > named)
@@ -109,14 +109,14 @@ pub(in crate::store) fn name_the_other(bytes: &mut [u8; HEAD_BYTES]) {
 
 /// What a slot says.
 #[derive(Clone, Copy)]
-struct Slot {
+struct HeadSlot {
     /// Where the tree of tables begins; `None` = nothing was committed yet.
     root: Option<Pointer>,
     own: Option<Pointer>,
     number: u64,
 }
 
-impl Slot {
+impl HeadSlot {
     /// Reads a slot; one bit of it may be another one. `None` = it is not what was written.
     fn read(slot: &[u8]) -> Option<Self> {
         const ROOT: usize = 8;

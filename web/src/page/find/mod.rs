@@ -18,13 +18,13 @@ use axum::http::Response;
 use fleet::record::FindPlan;
 use fleet::{JobRequest, Refused};
 use schema::{HostId, Timestamp};
-use wanted::{MAX_HOSTS, NEWEST, Shown, Wanted, address};
+use wanted::{FindPageRequest, MAX_HOSTS, NEWEST, Shown, address};
 
 /// `GET /find`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     let filter = crate::api::host::filter(&query)?;
     ctx.read(move |ctx, state| {
-        let wanted = Wanted::of(state, &query, &filter)?;
+        let wanted = FindPageRequest::of(state, &query, &filter)?;
         ctx.page(&view::read(state, &wanted)?)
     })
     .await
@@ -66,7 +66,7 @@ pub(crate) async fn start(ctx: Ctx, form: Form) -> Result<Response<Body>, Proble
                     hosts.extend(state.host(id)?);
                 }
                 let shown = Shown::default();
-                let wanted = Wanted { plan, hosts, left_out: 0, jobs: Vec::new(), shown };
+                let wanted = FindPageRequest { plan, hosts, left_out: 0, jobs: Vec::new(), shown };
                 let mut view = view::read(state, &wanted)?;
                 view.problem = Some(ProblemView::from(&problem));
                 ctx.page_with(status, &view)

@@ -3,7 +3,7 @@
 use super::super::problem_view::ProblemView;
 use super::super::restore::{paths_href, plan_paths};
 use super::view;
-use super::wanted::{Shown, Split, Wanted, blank, plan_of};
+use super::wanted::{FindPageRequest, Shown, Split, blank, plan_of};
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::problem::Problem;
@@ -57,7 +57,7 @@ pub(crate) async fn pick(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem
         let hosts = state.host(job.host)?.into_iter().collect();
         let plan = plan_of(&job).cloned().unwrap_or_else(blank);
         let shown = Shown { after: None, split };
-        let wanted = Wanted { plan, hosts, left_out: 0, jobs: vec![job], shown };
+        let wanted = FindPageRequest { plan, hosts, left_out: 0, jobs: vec![job], shown };
         let mut view = view::read(state, &wanted)?;
         view.problem = Some(ProblemView::from(&problem));
         ctx.page_with(StatusCode::UNPROCESSABLE_ENTITY, &view)

@@ -3,7 +3,7 @@
 use super::super::folder::kind_words;
 use super::super::problem_view::ProblemView;
 use super::super::run_button::why_not;
-use super::wanted::{MAX_HOSTS, NEWEST, Split, Wanted, address};
+use super::wanted::{FindPageRequest, MAX_HOSTS, NEWEST, Split, address};
 use crate::explanation::Explanation;
 use crate::format::{When, bytes, count, day_of, many};
 use crate::problem::Problem;
@@ -60,7 +60,7 @@ pub(crate) struct HostChoice {
 
 /// A word with whether it is chosen.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Choice {
+pub(crate) struct FindOption {
     pub(crate) value: String,
     pub(crate) words: String,
     pub(crate) current: bool,
@@ -77,9 +77,9 @@ pub(crate) struct FindView {
     pub(crate) hosts_said: String,
     pub(crate) pattern: String,
     pub(crate) case: bool,
-    pub(crate) newest: Vec<Choice>,
+    pub(crate) newest: Vec<FindOption>,
     pub(crate) since: String,
-    pub(crate) groups: Vec<Choice>,
+    pub(crate) groups: Vec<FindOption>,
     /// Why no host can be asked now; of one host.
     pub(crate) why: Option<String>,
     pub(crate) problem: Option<ProblemView>,
@@ -100,7 +100,7 @@ impl View for FindView {
 #[cfg(test)]
 impl crate::sample::Samples for FindView {
     fn samples(s: &crate::sample::Sample) -> Vec<Self> {
-        let choice = |current| Choice { value: "30".to_owned(), words: s.text("newest 30"), current };
+        let choice = |current| FindOption { value: "30".to_owned(), words: s.text("newest 30"), current };
         let search = |open: bool| SearchView {
             host_name: s.text("boat-pi"),
             host_href: "/hosts/01".to_owned(),
@@ -163,8 +163,8 @@ impl crate::sample::Samples for FindView {
     }
 }
 
-pub(super) fn read(state: &FleetState, wanted: &Wanted) -> Result<FindView, Problem> {
-    let Wanted { plan, hosts, left_out, jobs, shown } = wanted;
+pub(super) fn read(state: &FleetState, wanted: &FindPageRequest) -> Result<FindView, Problem> {
+    let FindPageRequest { plan, hosts, left_out, jobs, shown } = wanted;
     let one = match hosts.as_slice() {
         [host] => Some(host),
         _ => None,
@@ -211,7 +211,7 @@ pub(super) fn read(state: &FleetState, wanted: &Wanted) -> Result<FindView, Prob
         since: plan.since.map(day_of).unwrap_or_default(),
         groups: groups
             .into_iter()
-            .map(|name| Choice { current: name == group, words: name.clone(), value: name })
+            .map(|name| FindOption { current: name == group, words: name.clone(), value: name })
             .collect(),
         why: match one {
             Some(host) if jobs.is_empty() => why_not(state, host.id, &asked(plan))?,
@@ -244,7 +244,7 @@ fn said_hosts(hosts: &[Host], left_out: usize) -> String {
     format!("{}{more}", names.join(", "))
 }
 
-fn newest(current: u32) -> Vec<Choice> {
+fn newest(current: u32) -> Vec<FindOption> {
     let mut offered = vec![1, 10, NEWEST, 100, 0];
     if !offered.contains(&current) {
         offered.push(current);
@@ -256,7 +256,11 @@ fn newest(current: u32) -> Vec<Choice> {
     };
     offered
         .into_iter()
-        .map(|newest| Choice { value: newest.to_string(), words: words(newest), current: newest == current })
+        .map(|newest| FindOption {
+            value: newest.to_string(),
+            words: words(newest),
+            current: newest == current,
+        })
         .collect()
 }
 

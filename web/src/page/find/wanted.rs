@@ -14,7 +14,7 @@ pub(super) const MAX_HOSTS: usize = 20;
 pub(super) const NEWEST: u32 = 30;
 
 /// What is to be searched, or was.
-pub(super) struct Wanted {
+pub(super) struct FindPageRequest {
     /// What was typed.
     pub(super) plan: FindPlan,
     /// The hosts that are, or were, searched.
@@ -30,7 +30,7 @@ pub(super) const fn blank() -> FindPlan {
     FindPlan { pattern: String::new(), ignore_case: true, group: None, newest: NEWEST, since: None }
 }
 
-impl Wanted {
+impl FindPageRequest {
     pub(super) fn of(state: &FleetState, query: &Query, filter: &HostFilter) -> Result<Self, Problem> {
         let mut jobs: Vec<Job> = Vec::new();
         for id in query.all("job").iter().filter_map(|id| id.parse::<JobId>().ok()).take(MAX_HOSTS) {

@@ -2,7 +2,7 @@
 
 use super::calendar::written;
 use super::choices::{ALL, Choices, To};
-use super::wanted::Open;
+use super::wanted::OpenPart;
 use schema::{HostId, JobId};
 
 /// An address that is longer than this is not gone on to: proxies refuse long ones.
@@ -25,7 +25,7 @@ pub(crate) fn group_href(host: HostId, group: &str, in_place: bool) -> String {
         to: if in_place { To::Original } else { To::New },
         ..Choices::default()
     };
-    address(host, &choices, &Open::Where)
+    address(host, &choices, &OpenPart::Where)
 }
 
 /// Where these paths of a snapshot can be restored, and how many of them the address holds.
@@ -35,10 +35,10 @@ pub(crate) fn paths_href<'a>(
     paths: impl Iterator<Item = &'a str>,
 ) -> (String, usize) {
     let mut choices = Choices { snapshot: snapshot.to_owned(), ..Choices::default() };
-    let (mut href, mut held) = (address(host, &choices, &Open::Where), 0);
+    let (mut href, mut held) = (address(host, &choices, &OpenPart::Where), 0);
     for path in paths {
         choices.pick(path);
-        let longer = address(host, &choices, &Open::Where);
+        let longer = address(host, &choices, &OpenPart::Where);
         if longer.len() > MAX_ADDRESS {
             break;
         }
@@ -48,22 +48,22 @@ pub(crate) fn paths_href<'a>(
 }
 
 /// Where these choices are seen, with this part of the page open.
-pub(super) fn address(host: HostId, choices: &Choices, open: &Open) -> String {
+pub(super) fn address(host: HostId, choices: &Choices, open: &OpenPart) -> String {
     let mut query = form_urlencoded::Serializer::new(choices.query());
     match open {
-        Open::What(place) => {
+        OpenPart::What(place) => {
             query.extend_pairs(place.at.iter().map(|at| ("at", at)));
             query.extend_pairs(place.cursor.iter().map(|cursor| ("cursor", cursor.to_string())));
             query.extend_pairs(place.month.map(|month| ("month", written(month))));
         }
-        Open::Where => {
+        OpenPart::Where => {
             query.append_pair("step", "where");
         }
-        Open::Plan(job, _) => return plan_href(host, job.id),
+        OpenPart::Plan(job, _) => return plan_href(host, job.id),
     }
     let anchor = match open {
-        Open::What(place) if place.month.is_some() => "#month",
-        Open::What(_) => "#restore-files",
+        OpenPart::What(place) if place.month.is_some() => "#month",
+        OpenPart::What(_) => "#restore-files",
         _ => "",
     };
     format!("{}?{}{anchor}", page_href(host), query.finish())

@@ -35,8 +35,8 @@ use fleet::{FleetState, JobRequest, Refused};
 use listing::Listing;
 use schema::{HostId, JobId};
 use view::read;
-use wanted::{Open, Wanted};
-use what::Place;
+use wanted::{OpenPart, RestorePageRequest};
+use what::BrowsePosition;
 
 /// `GET /hosts/{host}/restore`.
 pub(crate) async fn show(
@@ -46,7 +46,7 @@ pub(crate) async fn show(
 ) -> Result<Response<Body>, Problem> {
     ctx.read(move |ctx, state| {
         let host = ctx.host(state, &host)?;
-        let wanted = Wanted::of_query(state, &host, &query)?;
+        let wanted = RestorePageRequest::of_query(state, &host, &query)?;
         ctx.page(&read(ctx, state, &host, wanted)?)
     })
     .await
@@ -61,7 +61,7 @@ pub(crate) async fn choose(
 ) -> Result<Response<Body>, Problem> {
     let host = ctx.find_host(&host).await?;
     let mut choices = Choices::read(form.fields());
-    let mut place = Place {
+    let mut place = BrowsePosition {
         at: Some(form.text("at")).filter(|at| !at.is_empty()),
         cursor: form.raw("cursor").parse().ok(),
         month: calendar::month_of(form.raw("month")),
@@ -141,7 +141,7 @@ pub(crate) async fn choose(
         place.refused = refused.map(|refused| sentence(&crate::words::refused(&refused)));
     }
     let is_refused = place.refused.is_some();
-    let open = if is_done && problem.is_none() { Open::Where } else { Open::What(place) };
+    let open = if is_done && problem.is_none() { OpenPart::Where } else { OpenPart::What(place) };
     if ctx.part.is_none() && problem.is_none() && !is_refused {
         let address = address(host.id, &choices, &open);
         if address.len() <= MAX_ADDRESS {
@@ -149,7 +149,7 @@ pub(crate) async fn choose(
         }
     }
     if is_refused && ctx.htmx {
-        let wanted = Wanted { choices, open, problem };
+        let wanted = RestorePageRequest { choices, open, problem };
         let show = move |ctx: &Reading, state: &FleetState| {
             ctx.fragment(StatusCode::OK, "restore-files", &read(ctx, state, &host, wanted)?)
         };
@@ -157,7 +157,7 @@ pub(crate) async fn choose(
     }
     // A part is shown beside what is still being typed.
     let status = problem.as_ref().filter(|_| ctx.part.is_none()).map_or(StatusCode::OK, |it| it.status);
-    answer(&ctx, host, Wanted { choices, open, problem }, status).await
+    answer(&ctx, host, RestorePageRequest { choices, open, problem }, status).await
 }
 
 /// `POST /hosts/{host}/restore/plan`: starts the dry run.
@@ -192,7 +192,8 @@ pub(crate) async fn make_plan(
         return Err(problem);
     }
     let status = problem.status;
-    answer(&ctx, host, Wanted { choices, open: Open::Where, problem: Some(problem) }, status).await
+    answer(&ctx, host, RestorePageRequest { choices, open: OpenPart::Where, problem: Some(problem) }, status)
+        .await
 }
 
 /// `POST /hosts/{host}/restore/start`: restores by a plan, once it was confirmed where it has to be.
@@ -224,14 +225,14 @@ pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>, form: Form) -> Res
         return Err(problem);
     }
     let (choices, status) = (Choices::of_plan(planned, runner.id), problem.status);
-    let open = Open::Plan(Box::new(job), typed);
-    answer(&ctx, host, Wanted { choices, open, problem: Some(problem) }, status).await
+    let open = OpenPart::Plan(Box::new(job), typed);
+    answer(&ctx, host, RestorePageRequest { choices, open, problem: Some(problem) }, status).await
 }
 
 async fn answer(
     ctx: &Ctx,
     host: Host,
-    wanted: Wanted,
+    wanted: RestorePageRequest,
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
     ctx.answer(move |ctx, state| ctx.page_with(status, &read(ctx, state, &host, wanted)?)).await

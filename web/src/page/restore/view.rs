@@ -7,7 +7,7 @@ use super::choices::{ALL, Choices, To};
 use super::command::CommandView;
 use super::listing::Listing;
 use super::plan::{self, PlanView};
-use super::wanted::{Open, Wanted};
+use super::wanted::{OpenPart, RestorePageRequest};
 use super::what::{self, WhatView};
 use crate::app::Ctx;
 use crate::format::many;
@@ -201,9 +201,9 @@ pub(super) fn read(
     ctx: &Ctx,
     state: &FleetState,
     host: &Host,
-    wanted: Wanted,
+    wanted: RestorePageRequest,
 ) -> Result<RestoreView, Problem> {
-    let Wanted { mut choices, open, problem } = wanted;
+    let RestorePageRequest { mut choices, open, problem } = wanted;
     let listing = Listing::read(state, host)?;
     listing.settle(&mut choices);
     let host_href = format!("/hosts/{}", host.id);
@@ -230,7 +230,7 @@ pub(super) fn read(
         view.none_href = Some(format!("{}/snapshots", view.host_href));
         return Ok(view);
     }
-    if let Open::What(place) = open {
+    if let OpenPart::What(place) = open {
         view.what = Some(what::read(ctx, state, host, (&listing, &choices, place))?);
         return Ok(view);
     }
@@ -249,8 +249,8 @@ pub(super) fn read(
     }
     let request = choices.dry_run(host.id);
     match open {
-        Open::What(_) | Open::Where => view.place = Some(place(state, host, &choices)?),
-        Open::Plan(job, typed) => {
+        OpenPart::What(_) | OpenPart::Where => view.place = Some(place(state, host, &choices)?),
+        OpenPart::Plan(job, typed) => {
             let Some(planned) = plan::of_dry_run(&job, host) else { return Err(Refused::JobNotFound.into()) };
             let earnest = JobRequest::Restore(plan::in_earnest(planned));
             let Some(runner) = state.host(job.host)? else { return Err(Refused::HostNotFound.into()) };
@@ -317,7 +317,7 @@ fn said_where(plan: &RestorePlan) -> String {
 
 fn place(state: &FleetState, host: &Host, choices: &Choices) -> Result<WhereView, Problem> {
     let runner = choices.runner.map_or(Ok(None), |runner| state.host(runner))?;
-    let over = Over::of(runner.as_ref().unwrap_or(host));
+    let over = OverwriteLimits::of(runner.as_ref().unwrap_or(host));
     let short: String = choices.snapshot.chars().take(8).collect();
     // What can be refused of the choices themselves is told when the plan is asked for.
     let plain = Choices { to: To::New, delete: false, ..choices.clone() };
@@ -367,7 +367,7 @@ fn runners(
 
 /// What keeps files from being restored over what is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Over {
+struct OverwriteLimits {
     /// Name of the host that restores.
     host: String,
     /// The policy of the machine did not let it, when its agent connected last.
@@ -376,7 +376,7 @@ struct Over {
     old_restic: Option<String>,
 }
 
-impl Over {
+impl OverwriteLimits {
     /// Of the host that restores. What is not known keeps nothing off.
     fn of(host: &Host) -> Self {
         let name = host.name.clone();
@@ -441,8 +441,8 @@ fn is_before(restic: &str, minor: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn over(is_forbidden: bool, restic: Option<&str>) -> Over {
-        Over { host: "nas-1".to_owned(), is_forbidden, old_restic: restic.map(str::to_owned) }
+    fn over(is_forbidden: bool, restic: Option<&str>) -> OverwriteLimits {
+        OverwriteLimits { host: "nas-1".to_owned(), is_forbidden, old_restic: restic.map(str::to_owned) }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::calendar::month_of;
 use super::choices::Choices;
 use super::plan;
-use super::what::Place;
+use super::what::BrowsePosition;
 use crate::problem::Problem;
 use crate::query::Query;
 use fleet::FleetState;
@@ -11,20 +11,20 @@ use fleet::record::{Host, Job, JobWhat};
 use schema::{JobId, Overwrite};
 
 /// Which part is open.
-pub(super) enum Open {
-    What(Place),
+pub(super) enum OpenPart {
+    What(BrowsePosition),
     Where,
     Plan(Box<Job>, String),
 }
 
 /// What a request is about.
-pub(super) struct Wanted {
+pub(super) struct RestorePageRequest {
     pub(super) choices: Choices,
-    pub(super) open: Open,
+    pub(super) open: OpenPart,
     pub(super) problem: Option<Problem>,
 }
 
-impl Wanted {
+impl RestorePageRequest {
     /// As an address says.
     pub(super) fn of_query(state: &FleetState, host: &Host, query: &Query) -> Result<Self, Problem> {
         let named = match query.get("plan").and_then(|id| id.parse::<JobId>().ok()) {
@@ -44,7 +44,7 @@ impl Wanted {
             Some((plan, job)) => Choices::of_plan(plan, job.host),
             None => Choices::read(query.fields()),
         };
-        let place = Place {
+        let place = BrowsePosition {
             at: query.get("at").map(str::to_owned),
             cursor: query.get("cursor").and_then(|cursor| cursor.parse().ok()),
             month: query.get("month").and_then(month_of),
@@ -52,12 +52,12 @@ impl Wanted {
             refused: None,
         };
         let open = match (query.get("step"), &job) {
-            (Some("what"), _) => Open::What(place),
+            (Some("what"), _) => OpenPart::What(place),
             (None, Some(job)) if plan::of_dry_run(job, host).is_some() => {
-                Open::Plan(Box::new(job.clone()), String::new())
+                OpenPart::Plan(Box::new(job.clone()), String::new())
             }
-            (Some("where"), _) | (None, Some(_)) if !choices.paths.is_empty() => Open::Where,
-            _ => Open::What(place),
+            (Some("where"), _) | (None, Some(_)) if !choices.paths.is_empty() => OpenPart::Where,
+            _ => OpenPart::What(place),
         };
         let gone = query.get("plan").is_some() && plan.is_none();
         let problem = gone.then(|| {

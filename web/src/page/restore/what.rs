@@ -48,7 +48,7 @@ pub(crate) struct Step {
 
 /// A file or folder with its box.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Entry {
+pub(crate) struct FileRow {
     pub(crate) name: String,
     pub(crate) path: String,
     pub(crate) icon: &'static str,
@@ -89,8 +89,8 @@ pub(crate) struct WhatView {
     pub(crate) at: String,
     pub(crate) steps: Vec<Step>,
     /// The folder itself, to pick it.
-    pub(crate) this: Option<Entry>,
-    pub(crate) rows: Vec<Entry>,
+    pub(crate) this: Option<FileRow>,
+    pub(crate) rows: Vec<FileRow>,
     pub(crate) listed: Option<When>,
     pub(crate) shown: String,
     /// Where the entries go on.
@@ -103,7 +103,7 @@ pub(crate) struct WhatView {
     pub(crate) why: Option<String>,
     pub(crate) failed: Option<(String, String)>,
     /// What is picked and not shown here.
-    pub(crate) elsewhere: Vec<Entry>,
+    pub(crate) elsewhere: Vec<FileRow>,
     pub(crate) picked: Picked,
     /// What was typed and is no path.
     pub(crate) more: String,
@@ -112,7 +112,7 @@ pub(crate) struct WhatView {
 #[cfg(test)]
 impl WhatView {
     pub(crate) fn sample(s: &crate::sample::Sample, is_open: bool) -> Self {
-        let entry = |is_folder, picked| Entry {
+        let entry = |is_folder, picked| FileRow {
             name: s.text("photos"),
             path: s.text("/srv/photos"),
             icon: if is_folder { "folder" } else { "file" },
@@ -163,7 +163,7 @@ impl WhatView {
 }
 
 /// Where somebody looks.
-pub(super) struct Place {
+pub(super) struct BrowsePosition {
     /// `None` = where it opens.
     pub(super) at: Option<String>,
     pub(super) cursor: Option<EntryCursor>,
@@ -179,7 +179,7 @@ pub(super) fn read(
     ctx: &Ctx,
     state: &FleetState,
     host: &Host,
-    (listing, choices, place): (&Listing, &Choices, Place),
+    (listing, choices, place): (&Listing, &Choices, BrowsePosition),
 ) -> Result<WhatView, Problem> {
     let row = listing.find(&choices.snapshot);
     let roots = roots(row);
@@ -257,8 +257,8 @@ fn steps(roots: &[String], at: Option<&str>) -> Vec<Step> {
     steps
 }
 
-fn known_by_path(choices: &Choices, path: &str, name: String) -> Entry {
-    Entry {
+fn known_by_path(choices: &Choices, path: &str, name: String) -> FileRow {
+    FileRow {
         name,
         path: path.to_owned(),
         icon: "folder",
@@ -271,10 +271,10 @@ fn known_by_path(choices: &Choices, path: &str, name: String) -> Entry {
     }
 }
 
-fn listed(choices: &Choices, at: &str, entry: &EntryRow) -> Entry {
+fn listed(choices: &Choices, at: &str, entry: &EntryRow) -> FileRow {
     let path = format!("{}/{}", at.trim_end_matches('/'), entry.name);
     let (icon, kind) = kind_words(entry.kind);
-    Entry {
+    FileRow {
         icon,
         kind,
         is_folder: entry.kind == EntryKind::Folder,
