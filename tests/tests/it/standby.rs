@@ -300,9 +300,11 @@ fn a_standby_takes_the_place_of_a_server_that_is_gone_and_the_old_one_that_retur
     assert!(refused.text.contains(&standby.http.to_string()), "{}", refused.text);
     let said = of_former("stands_still", "The former server stands still");
     assert!(said["former"]["told_at"].is_string() && said["superseded"] == json!([]), "{said}");
+    let banner = || scene.api().get("/").text.contains("The former server stands still");
+    assert!(banner());
     let _ = scene.api().post("/api/restoration/dismiss", None).expect(204);
     assert_eq!(scene.api().get("/api/restoration").expect(200)["restored"]["dismissed"], true);
-    assert!(scene.api().get("/").text.contains("The former server stands still"));
+    assert!(!banner(), "dismissed");
     // Also to who is not signed in, and to who looks at its folder, whether it runs or not.
     assert!(
         Api::new(&former_base, "").get("/login").text.contains("Another server has the place of this one")
