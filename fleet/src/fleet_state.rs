@@ -11,9 +11,10 @@ use crate::kit::Kits;
 use crate::maintenance::{self, Decision};
 use crate::notices::{self, ChannelView, RouteView};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, Differences, EnrollToken, Feed, Flawed, Folder, FolderPlace,
-    Found, GivenUp, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun,
-    Presence, RepoPoint, RepoState, ScheduleRow, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, Differences, EnrollToken, Feed, Flawed, FleetDay, Folder,
+    FolderPlace, Found, GivenUp, Grace, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance,
+    Operator, PendingRun, Period, Presence, RepoPoint, RepoState, ScheduleRow, Session, Sharer, SnapshotRow,
+    Soundness, Usage, Viewer,
 };
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
@@ -32,7 +33,7 @@ use crate::view::{
 };
 use crate::{
     accounts, audit, credentials, dispatch, enroll, feed, find, folder, home_assistant, job, kit, listing,
-    pending, repo, schedule, soundness, status,
+    pending, repo, report, schedule, soundness, status,
 };
 use schema::{HostId, IncidentId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,8 +142,13 @@ impl FleetState {
     }
 
     /// How each host stands, as far as incidents go.
-    pub(crate) fn hosts_seen(&self) -> Vec<HostSeen> {
-        incidents::hosts_seen(&self.entries, self.now)
+    pub(crate) fn hosts_seen(&self) -> Result<Vec<HostSeen>, StoreError> {
+        incidents::hosts_seen(&self.view, &self.entries, self.now)
+    }
+
+    /// How long hosts with a label may have some causes before that is an incident, by label.
+    pub fn graces(&self) -> Result<Vec<Grace>, StoreError> {
+        incidents::grace::all(&self.view)
     }
 
     /// Whether a plan of the incidents would change anything now.
@@ -168,6 +174,20 @@ impl FleetState {
             counts.count(&row, groups.in_need(&row));
         }
         Ok(counts)
+    }
+
+    /// How the fleet stands now, in a few numbers.
+    pub(crate) fn figures(&self) -> Result<FleetDay, StoreError> {
+        let counts = self.fleet_counts()?;
+        let FleetCounts { protected, proven, total: hosts, .. } = counts;
+        Ok(FleetDay { at: self.now, hosts, protected, proven })
+    }
+
+    /// What happened from `from` until before `until`, and how the fleet stands now.
+    pub fn period(&self, from: Timestamp, until: Timestamp) -> Result<Period, StoreError> {
+        let rows: Vec<HostRow> = self.entries.iter().map(|entry| self.row(entry)).collect();
+        let stands = (rows.as_slice(), &self.cause_groups()?, self.figures()?);
+        report::period::read(&self.view, stands, (from, until))
     }
 
     /// The last restore of this server, and which hosts have come back since; `None` = there was none.

@@ -9,9 +9,9 @@ use crate::record::{
     Accepted, Actor, AgentGone, ArchiveKeyRow, AuditTarget, BackupFigures, Baseline, BodyTemplate, Cause,
     Channel, Churn, ClosedBy, DiffFigures, DownloadForm, DrillCuts, DrillFigures, DrillFinding, DrillPlan,
     Email, Ending, Event, Every, Extent, Feed, FeedKind, FeedOf, FeedRow, FindPlan, Flawed, ForgetFigures,
-    GivenAddress, Group, Healthchecks, Heartbeat, Hold, JobFigures, JobState, JobWhat, Lack, Left, Loss,
-    MailSecurity, Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan,
-    RestoreTarget, Retention, Role, RouteState, Script, SendFault, Severity, Signal, Soundness,
+    GivenAddress, Grace, Group, Healthchecks, Heartbeat, Hold, JobFigures, JobState, JobWhat, Lack, Left,
+    Loss, MailSecurity, Newest, Origin, Past, ProbeFigures, ReportEvery, RestoreFailure, RestoreFigures,
+    RestorePlan, RestoreTarget, Retention, Role, RouteState, Script, SendFault, Severity, Signal, Soundness,
     SourceFinding, TokenMachine, TrustedAuthority, Unplanned, Unusual, UnusualBackup, UnusualBackups,
     Watched, Webhook, WebhookForm, Whole,
 };
@@ -443,6 +443,17 @@ fn enums(written: &mut Written) {
             },
             key_sha256: [7; 32],
         }]),
+        Meta::Graces(_) => Meta::Graces(vec![Grace {
+            label: text("laptop"),
+            causes: vec![text("offline")],
+            hours: 72,
+            changed_at: AT,
+            changed_by: Actor::System,
+        }]),
+    });
+    each!(written, ReportEvery {
+        ReportEvery::Weekly(_) => ReportEvery::Weekly(6),
+        ReportEvery::Monthly(_) => ReportEvery::Monthly(28),
     });
     each!(written, FeedKind {
         FeedKind::Status => FeedKind::Status,

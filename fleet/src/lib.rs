@@ -86,6 +86,7 @@ pub mod record;
 mod refused;
 mod replacement;
 mod repo;
+mod report;
 mod request;
 mod restore;
 mod reunion;
@@ -135,14 +136,14 @@ pub use folder::{NoInclude, check_snapshot, clean_path, include_of};
 pub use former::{FormerFound, FormerServer};
 pub use groups::{Owner, Owners};
 pub use incarnation::MOST_INCARNATION;
-pub use incidents::{Acknowledgement, ServerNeed};
+pub use incidents::{Acknowledgement, GraceInput, MOST_GRACE_HOURS, MOST_GRACES, ServerNeed, grace_causes};
 pub use kit::{KitChoice, KitCredentials, KitGap, KitHost, KitSlot, Kits, NewKit, WhyGap};
 pub use listing::SnapshotCursor;
 pub use login::NoLogin;
 pub use newcomer::Newcomer;
 pub use notices::{
     ChannelInput, ChannelView, DueMessage, MOST_CHANNELS, MOST_ROUTES, MOST_TOLD, Message, NamedSecrets,
-    OnItsWay, Ping, RouteInput, RouteView, Sent,
+    OnItsWay, Ping, ReportInput, ReportView, RouteInput, RouteView, Sent, WEEKDAYS,
 };
 pub use opening::{Checked, check_key_file};
 pub use page_url::leads_others;

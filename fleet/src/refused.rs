@@ -90,6 +90,9 @@ pub enum Refused {
     /// There is no feed of this name.
     #[error("There is no such feed.")]
     FeedNotFound,
+    /// Hosts with this label have no grace of their own.
+    #[error("Hosts with this label have no grace of their own.")]
+    GraceNotFound,
     /// Another server has the place of this one.
     #[error(
         "another server was made of this one and has its place (incarnation {incarnation}{}): this one stands still; make \
@@ -272,6 +275,7 @@ impl Refused {
             Self::AccountNotFound => "account_not_found",
             Self::StandbyNotFound => "standby_not_found",
             Self::FeedNotFound => "feed_not_found",
+            Self::GraceNotFound => "grace_not_found",
             Self::ChannelNotFound => "channel_not_found",
             Self::RouteNotFound => "route_not_found",
             Self::Superseded { .. } => "superseded",

@@ -20,6 +20,13 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The wall clock, in seconds since 1970: days and hours of plans are told by it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "plans of tests are made for the time that the server has")]
+pub fn unix_secs() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// Looks again and again until `look` has an answer. Its error says what it saw instead; the last one is in the
 /// message of the panic at the deadline.
 #[track_caller]

@@ -29,6 +29,16 @@ pub(crate) fn checked(ctx: &Ctx, input: ChannelInput) -> Result<ChannelInput, Pr
     Ok(input)
 }
 
+/// Sends a report at once, and says what came of it.
+pub(crate) async fn send_report(ctx: &Ctx, name: &str) -> Result<Delivery, Problem> {
+    let (fleet, of) = (ctx.app.fleet.clone(), name.to_owned());
+    let message = ctx.read(move |_, _| Ok(fleet.report_message(&of)?)).await?;
+    let channel = message.channel;
+    let delivery = (ctx.app.settings.send_notice)(message).await;
+    ctx.app.fleet.report_sent(channel, delivery.sent.clone(), ctx.by()).await?;
+    Ok(delivery)
+}
+
 /// Sends a message that tells nothing else, at once, and says what came of it.
 pub(crate) async fn try_channel(ctx: &Ctx, name: &str) -> Result<Delivery, Problem> {
     let fleet = &ctx.app.fleet;

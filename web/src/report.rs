@@ -5,14 +5,17 @@ use crate::app::Ctx;
 use crate::export::field;
 use crate::format::rfc3339;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::words::{reason, reason_of_several};
 use axum::body::Body;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::maintenance::CheckStatus;
-use fleet::record::CheckSeen;
+use fleet::record::{CheckSeen, Period};
 use fleet::{FleetCounts, FleetState, HostFilter, HostRow, ProofStatus, Status};
 use schema::Timestamp;
+
+const DAY_MS: u64 = 86_400_000;
 
 /// A host in the report.
 pub(crate) struct ReportHost {
@@ -34,10 +37,22 @@ pub(crate) struct Report {
     pub(crate) proofs: [u32; ProofStatus::ALL.len()],
     /// Causes of hosts that need a person, and of how many; most hosts first.
     pub(crate) causes: Vec<(String, u32)>,
+    /// What happened in the last days.
+    pub(crate) period: Period,
+}
+
+/// Of so many days a report may be.
+pub(crate) const DAYS: [u32; 2] = [7, 30];
+
+/// Of how many days it is asked for; of the first of [`DAYS`] where nothing is said.
+pub(crate) fn days(query: &Query) -> Result<u32, Problem> {
+    let of_word = |word: &str| DAYS.into_iter().find(|days| days.to_string() == word);
+    Ok(query.word("days", "7 or 30", of_word)?.unwrap_or(DAYS[0]))
 }
 
 impl Report {
-    pub(crate) fn read(state: &FleetState) -> Result<Self, Problem> {
+    /// The report now, of the last days.
+    pub(crate) fn read(state: &FleetState, days: u32) -> Result<Self, Problem> {
         if state.hosts_are_lost() {
             return Err(Problem::unreadable());
         }
@@ -70,7 +85,9 @@ impl Report {
             });
         }
         causes.sort_by(|(one, n), (other, m)| m.cmp(n).then_with(|| one.cmp(other)));
-        Ok(Self { made_at: now, is_known: state.is_known(), hosts, counts, proofs, causes })
+        let from = Timestamp(now.0.saturating_sub(u64::from(days) * DAY_MS));
+        let period = state.period(from, now)?;
+        Ok(Self { made_at: now, is_known: state.is_known(), hosts, counts, proofs, causes, period })
     }
 
     /// Hosts that need a person for one of the causes.
@@ -103,12 +120,13 @@ const fn is_failure(status: Status) -> bool {
 }
 
 const HEAD: &str = "host,id,status,reason_code,reason,protected,last_good_backup,backup_target_hours,last_check,\
-                    check_status,proof_status,last_proof,proof_every,restore_estimate_secs,repo_size_bytes\r\n";
+                    check_status,proof_status,last_proof,proof_every,restore_estimate_secs,repo_size_bytes,storage,agent_version,\
+                    restic_version\r\n";
 
 /// `GET /report.csv`: a line for each host.
 pub(crate) async fn csv(ctx: Ctx) -> Result<Response<Body>, Problem> {
     let name = format!("holdfast-report-{}.csv", rfc3339(ctx.now()).replace(':', ""));
-    let text = ctx.answer(|_, state| Ok(text(&Report::read(state)?))).await?;
+    let text = ctx.answer(|_, state| Ok(text(&Report::read(state, DAYS[0])?))).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
@@ -122,6 +140,7 @@ fn text(report: &Report) -> String {
     let mut text = HEAD.to_owned();
     for host in &report.hosts {
         let row = &host.row;
+        let facts = row.host.facts.as_ref();
         let fields = [
             row.host.name.clone(),
             row.host.id.to_string(),
@@ -138,6 +157,9 @@ fn text(report: &Report) -> String {
             host.proof_every.clone().unwrap_or_default(),
             number(row.proof.estimate.map(|estimate| estimate.secs)),
             number(row.size_bytes),
+            row.storage.as_deref().unwrap_or_default().to_owned(),
+            facts.map(|facts| facts.agent_version.clone()).unwrap_or_default(),
+            facts.map(|facts| facts.restic_version.clone()).unwrap_or_default(),
         ];
         text.push_str(&fields.map(|text| field(&text)).join(","));
         text.push_str("\r\n");

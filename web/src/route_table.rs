@@ -56,6 +56,9 @@ fn form_addresses() -> Vec<Route> {
         get("/integrations/feeds", Admin, to_page),
         get("/notices/channels", Admin, to_page),
         get("/notices/channels/{name}/test", Admin, to_page),
+        get("/notices/channels/{name}/report", Admin, to_page),
+        get("/notices/channels/{name}/report/send", Admin, to_page),
+        get("/notices/graces", Admin, to_page),
         get("/notices/routes", Admin, to_page),
         own(Method::GET, "/account/password", to_page),
     ]
@@ -87,10 +90,10 @@ fn signed_out() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        agent_access, archive, audit, changes, channel, enrol, find, fleet, folder, group, host,
-        host_settings, incident, incidents, integrations, job, jobs, kit, maintenance, notice_route, notices,
-        pending, preview, quarantine, refused, replacement, repo, restoration, restore, schedule, settings,
-        snapshots, soundness, topics,
+        agent_access, archive, audit, changes, channel, channel_report, enrol, find, fleet, folder, graces,
+        group, host, host_settings, incident, incidents, integrations, job, jobs, kit, maintenance,
+        notice_route, notices, pending, preview, quarantine, refused, replacement, repo, restoration,
+        restore, schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -194,6 +197,10 @@ fn pages() -> Vec<Route> {
         post("/notices/channels/{name}", Admin, channel::update),
         post("/notices/channels/{name}/test", Admin, channel::test),
         post("/notices/channels/{name}/delete", Admin, channel::delete),
+        post("/notices/channels/{name}/report", Admin, channel_report::update),
+        post("/notices/channels/{name}/report/send", Admin, channel_report::send),
+        post("/notices/graces", Admin, graces::set),
+        post("/notices/graces/{label}/delete", Admin, graces::delete),
         get("/notices/new-route", Admin, notice_route::new),
         post("/notices/routes", Admin, notice_route::create),
         get("/notices/routes/{name}", Admin, notice_route::edit),
@@ -279,8 +286,8 @@ fn runs() -> Vec<Route> {
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
     use api::{
-        account, agent_access, archive, feed, integration, kit, notice, operator, restoration, standby,
-        storage,
+        account, agent_access, archive, feed, grace, integration, kit, notice, operator, restoration,
+        standby, storage,
     };
     let doc = |summary| Doc::new("accounts", summary);
     let notices = |summary| Doc::new("notices", summary);
@@ -382,6 +389,23 @@ fn api_accounts() -> Vec<Route> {
             notices("Sends a message that tells nothing else, at once, and answers what the other side said, without secrets")
                 .answers::<ChannelTestOut>(200),
         ),
+        put("/api/channels/{name}/report", Admin, notice::set_report).doc(
+            notices("Says when a channel is sent a report. Not one that keeps alerts (PagerDuty, Opsgenie) or tells of no incident")
+                .takes::<ReportPlanIn>()
+                .answers::<ChannelOut>(200),
+        ),
+        post("/api/channels/{name}/report/send", Admin, notice::send_now).doc(
+            notices("Sends a report now, of the last 7 days (30 where the channel is sent one monthly), and answers what the other side \
+                     said, without secrets")
+            .answers::<ChannelTestOut>(200),
+        ),
+        get("/api/graces", Admin, grace::list)
+            .doc(notices("Labels whose hosts may have some causes for longer before that is an incident").lists::<GraceOut>()),
+        put("/api/graces/{label}", Admin, grace::set).doc(
+            notices("Sets the grace of a label; audited. It only makes it longer").takes::<GraceIn>().answers::<GraceOut>(200),
+        ),
+        delete("/api/graces/{label}", Admin, grace::delete)
+            .doc(notices("Deletes the grace of a label").empty()),
         get("/api/routes", Admin, notice::routes)
             .doc(notices("Routes: which incidents are told by which channels").lists::<RouteOut>()),
         post("/api/routes", Admin, notice::add_route)
@@ -485,7 +509,8 @@ fn api_hosts() -> Vec<Route> {
     let repository = |summary| Doc::new("repository", summary);
     vec![
         get("/api/report", Read, api::report::report).doc(
-            Doc::new("hosts", "The evidence report: how each host stands, when it was backed up, checked and proven, and what each should be")
+            Doc::new("hosts", "The evidence report: how each host stands, when it was backed up, checked and proven, and what each should be; and what happened in the last days")
+                .query("days", "of how many days it tells what happened: 7 (absent) or 30")
                 .answers::<ReportOut>(200),
         ),
         get("/api/hosts", Read, host::list).doc(

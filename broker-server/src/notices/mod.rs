@@ -3,6 +3,8 @@
 //! A round sends all messages that are due, each by its channel, side by side, and ends when all have been answered or
 //! [`WITHIN`] is over: so no message is sent twice at once, and a channel that is slow delays the others by no more.
 //!
+//! Reports that are due are made before each round.
+//!
 //! What backups tell checks of services such as Healthchecks goes out in the same round, so many at once; of what was not tried when
 //! the time was over nothing is said, and it is due again.
 //!
@@ -53,6 +55,9 @@ pub(crate) async fn run(fleet: Fleet, outside: Outside, wellness: Wellness, beat
     let mut changes = fleet.changes();
     let mut heard = Heard::default();
     loop {
+        if let Err(refused) = beat.waits(fleet.plan_reports()).await {
+            tracing::warn!(%refused, "reports that are due can't be made");
+        }
         let is_well = beat.waits(round(&fleet, &outside)).await;
         let is_well = beat.waits(pings(&fleet)).await && is_well;
         beat.waits(beats(&fleet, &outside, &wellness, &mut heard)).await;

@@ -23,8 +23,8 @@ use crate::refused::StoreError;
 use crate::schedule;
 use crate::store::{
     API_TOKENS, ARRIVALS, CHANNEL_STATES, CHANNELS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS,
-    INCIDENT_SUBJECTS, INCIDENTS, JOBS, LAST_RUNS, OPEN_JOBS, OPERATORS, PENDING, PRESENCES, REPOS, Reads,
-    SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx, VIEWERS, WAITING_NOTICES,
+    INCIDENT_SUBJECTS, INCIDENTS, JOBS, LAST_RUNS, OPEN_JOBS, OPERATORS, PENDING, PRESENCES, REPORTS, REPOS,
+    Reads, SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx, VIEWERS, WAITING_NOTICES, WAITING_REPORTS,
 };
 use crate::units::DAY_MS;
 use schema::{JobId, Timestamp};
@@ -48,6 +48,12 @@ pub(crate) fn mend(op: &mut Op<'_, '_>, clock: Clock) -> Result<usize, StoreErro
         + each(tx, &INCIDENT_SUBJECTS, |met| met.cap(clock))?
         + each(tx, &CHANNELS, |channel| channel.changed_at.cap(clock))?
         + each(tx, &CHANNEL_STATES, |state| state.cap(clock))?
+        + each(tx, &REPORTS, |report| report.done_until.cap(clock))?
+        + each(tx, &WAITING_REPORTS, |waiting| {
+            waiting.sending.made_at.cap(clock);
+            waiting.sending.tried_at.cap(clock);
+            waiting.period.made_at.cap(clock);
+        })?
         + each(tx, &WAITING_NOTICES, |waiting| {
             waiting.notice.at.cap(clock);
             waiting.notice.since.cap(clock);

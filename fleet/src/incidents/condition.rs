@@ -1,8 +1,8 @@
 //! What incidents are made of: how each host and the server stand, from the one judgement that pages, API, metrics and
 //! topics show.
 
-use crate::record::{Cause, Severity, Subject};
-use crate::units::{DAY_MS, MINUTE_MS};
+use super::grace;
+use crate::record::{Cause, Grace, Severity, Subject};
 use crate::view::{HostStanding, Status};
 use schema::{Class, HostId, Timestamp};
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub(crate) struct HostSeen {
     pub(crate) host: HostId,
     pub(crate) storage: Option<Arc<str>>,
     pub(crate) condition: Condition,
+    /// How long its labels let it have what it has before that is an incident, in milliseconds; 0 = as long as others.
+    pub(crate) grace_ms: u64,
 }
 
 /// How a host stands, as far as incidents go.
@@ -64,8 +66,13 @@ impl From<ServerNeed> for OwnNeed {
 }
 
 /// How a host stands.
-pub(crate) fn of_host(standing: &HostStanding) -> HostSeen {
-    HostSeen { host: standing.host.id, storage: standing.storage.clone(), condition: condition(standing) }
+pub(crate) fn of_host(standing: &HostStanding, graces: &[Grace]) -> HostSeen {
+    let condition = condition(standing);
+    let grace_ms = match condition {
+        Condition::Needs(need) => grace::longer_ms(graces, &standing.host.labels, need.cause),
+        Condition::Well | Condition::Busy => 0,
+    };
+    HostSeen { host: standing.host.id, storage: standing.storage.clone(), condition, grace_ms }
 }
 
 fn condition(standing: &HostStanding) -> Condition {
@@ -162,26 +169,5 @@ const fn is_of_storage(class: Class) -> bool {
         | Class::NotInSnapshot
         | Class::NotDownloadable
         | Class::ProofFailed => false,
-    }
-}
-
-/// How long a cause has to last before it is an incident: what may mend itself gets the time, and hosts that fall
-/// together are counted together.
-pub(super) const fn grace_ms(cause: Cause) -> u64 {
-    match cause {
-        // A person has to look, however it goes on.
-        Cause::Quarantine
-        | Cause::Damaged
-        | Cause::Replaced
-        | Cause::ProofFailed
-        | Cause::Loss
-        | Cause::Unusual { .. }
-        | Cause::BackupsHeld
-        | Cause::Wire => 0,
-        // Somebody is setting it up.
-        Cause::NotEnrolled | Cause::NoRepository | Cause::NoGroup | Cause::Never | Cause::NoSchedule => {
-            DAY_MS
-        }
-        _ => 5 * MINUTE_MS,
     }
 }

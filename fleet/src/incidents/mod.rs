@@ -1,6 +1,7 @@
 //! Incidents: a cause, and whom it meets, from when it is noticed until nobody has it any more.
 //!
-//! `condition` reads them off the one judgement of each host ([`crate::status`]), `plan` decides, `row` reads and writes.
+//! `condition` reads them off the one judgement of each host ([`crate::status`]), with the longer `grace` that its labels may
+//! give it, `plan` decides, `row` reads and writes.
 //! The driver has them planned when hosts change and each half minute; a plan that changes something is made again in the
 //! transaction that writes it. What there is to tell comes out of the plan beside the rows, and goes to the
 //! outboxes of the channels in that transaction ([`crate::notices`]).
@@ -9,6 +10,7 @@
 //! name, and how many it met. Those that stand are no more than there are hosts, for each host has one cause at a time.
 
 mod condition;
+pub(crate) mod grace;
 pub(crate) mod link;
 mod plan;
 mod read;
@@ -18,6 +20,7 @@ mod tests;
 
 pub(crate) use condition::HostSeen;
 pub use condition::ServerNeed;
+pub use grace::{GraceInput, MOST_GRACE_HOURS, MOST_GRACES, grace_causes};
 pub(crate) use read::{groups, hosts_seen, list, look, one, open, standing_counts};
 
 use crate::audit;
@@ -56,7 +59,7 @@ impl Fleet {
             return;
         }
         let looked = self.read().and_then(|state| {
-            let hosts = state.hosts_seen();
+            let hosts = state.hosts_seen()?;
             Ok(state.incidents_change(&hosts, &server)?.then_some(hosts))
         });
         let hosts = match looked {

@@ -1,14 +1,15 @@
 //! What becomes of the incidents, decided from how the hosts and the server stand: pure.
 //!
 //! An incident is noticed as soon as somebody has its cause, opens when its grace is over, and ends when nobody has it any
-//! more. One that ended stands for [`SETTLES_MS`] still: who has the cause again meanwhile has the same incident again, so
+//! more. A host whose labels give it longer has a cause once that is over, unless an incident has met it already. One that ended stands for [`SETTLES_MS`] still: who has the cause again meanwhile has the same incident again, so
 //! that what flaps is one. What there is to tell comes out as notices; what they have said is kept with the incident, in the
 //! same change, so that nothing is told twice and nothing is lost with the process.
 //!
 //! Instants are compared by how long ago they were, and what lies ahead was just now: a clock that is set back delays what
 //! time alone decides until [`crate::clock`] has mended them.
 
-use super::condition::{Condition, HostSeen, InCommon, Need, OwnNeed, grace_ms, in_common};
+use super::condition::{Condition, HostSeen, InCommon, Need, OwnNeed, in_common};
+use super::grace::grace_ms;
 use crate::record::{
     Cause, ChannelId, Ending, Event, Incident, Left, Met, Noted, Severity, Subject, Worsened,
 };
@@ -127,6 +128,8 @@ struct Needy {
     subject: Subject,
     common: Common,
     need: Need,
+    /// The longer grace of its labels is over, and the one of all with it.
+    has_waited: bool,
 }
 
 /// An incident while it is planned.
@@ -140,6 +143,8 @@ struct Draft {
     needs: Vec<(Subject, Need)>,
     /// Somebody of an open one went on to it.
     follows: Option<IncidentId>,
+    /// Somebody whom it meets has waited for longer than its grace.
+    has_waited: bool,
 }
 
 /// Decides. `known` are the incidents that stand: all that are not settled.
@@ -153,7 +158,8 @@ pub(crate) fn plan(
     let mut drafts: Vec<Draft> = known.into_iter().map(Draft::of).collect();
     let conditions = conditions_of(&drafts, seen.hosts);
     let mut alone = Vec::new();
-    let placed = place(now, &mut drafts, needy(now, seen), &mut alone);
+    let needy = needy(now, seen, &met_now(&drafts));
+    let placed = place(now, &mut drafts, needy, &mut alone);
     let gone_on = leave(now, &mut drafts, &conditions, seen, &placed);
     drafts.extend(gather(now, alone, &mut new_id));
     let mut plan = Plan::default();
@@ -177,17 +183,44 @@ fn conditions_of(drafts: &[Draft], hosts: &[HostSeen]) -> BTreeMap<HostId, Condi
     seen.map(|seen| (seen.host, seen.condition)).collect()
 }
 
+/// Whom incidents meet now; of those that are not open, by their cause.
+fn met_now(drafts: &[Draft]) -> BTreeSet<(Subject, Option<Cause>)> {
+    let met = drafts.iter().flat_map(|draft| {
+        let Incident { opened_at, cause, .. } = draft.known.incident;
+        draft.known.now().map(move |subject| (subject, opened_at.is_none().then_some(cause)))
+    });
+    met.collect()
+}
+
+/// Whether the labels of a host let it have its cause still. Whoever is in an incident already is in it, or in the next one.
+fn is_let(now: Timestamp, seen: &HostSeen, need: Need, met: &BTreeSet<(Subject, Option<Cause>)>) -> bool {
+    let subject = Subject::Host(seen.host);
+    now.ms_since(need.since) < longer_ms(seen, need)
+        && !met.contains(&(subject, None))
+        && !met.contains(&(subject, Some(need.cause)))
+}
+
+/// How much longer than others the labels of a host let it have its cause, the grace of all counted in; 0 = no longer.
+fn longer_ms(seen: &HostSeen, need: Need) -> u64 {
+    if seen.grace_ms > grace_ms(need.cause) { seen.grace_ms } else { 0 }
+}
+
 /// All who need somebody, in an order that does not depend on the one in which they come.
-fn needy(now: Timestamp, seen: Seen<'_>) -> Vec<Needy> {
+fn needy(now: Timestamp, seen: Seen<'_>, met: &BTreeSet<(Subject, Option<Cause>)>) -> Vec<Needy> {
     let hosts = seen.hosts.iter().filter_map(|seen| {
         let Condition::Needs(need) = seen.condition else { return None };
+        if is_let(now, seen, need, met) {
+            return None;
+        }
         let common = Common::of(need.cause, seen.storage.as_ref());
-        Some(Needy { subject: Subject::Host(seen.host), common, need })
+        let longer_ms = longer_ms(seen, need);
+        let has_waited = longer_ms > 0 && now.ms_since(need.since) >= longer_ms;
+        Some(Needy { subject: Subject::Host(seen.host), common, need, has_waited })
     });
     let own = seen.own.iter().map(|own| {
         let OwnNeed { subject, cause, severity, since } = *own;
         let need = Need { cause, severity, since: since.unwrap_or(now), is_acked: false };
-        Needy { subject, common: Common::of(cause, None), need }
+        Needy { subject, common: Common::of(cause, None), need, has_waited: false }
     });
     let mut all: Vec<Needy> = hosts.chain(own).collect();
     for needy in &mut all {
@@ -265,6 +298,7 @@ fn place(
         match places.find(now, drafts, &one) {
             Some(at) => {
                 placed.insert((one.subject, one.need.cause), at);
+                drafts[at].has_waited |= one.has_waited;
                 drafts[at].needs.push((one.subject, one.need));
             }
             None => alone.push(one),
@@ -339,7 +373,10 @@ fn gather(now: Timestamp, alone: Vec<Needy>, new_id: &mut impl FnMut() -> Incide
                 && (!one.common.has_time() || one.need.since.ms_since(newest) <= TOGETHER_MS)
         };
         match drafts.last_mut().filter(is_together) {
-            Some(last) => last.needs.push((one.subject, one.need)),
+            Some(last) => {
+                last.has_waited |= one.has_waited;
+                last.needs.push((one.subject, one.need));
+            }
             None => drafts.push(Draft::new(now, one, new_id())),
         }
     }
@@ -355,11 +392,12 @@ impl Draft {
             touched: BTreeSet::new(),
             needs: Vec::new(),
             follows: None,
+            has_waited: false,
         }
     }
 
     fn new(now: Timestamp, first: Needy, id: IncidentId) -> Self {
-        let Needy { subject, common, need } = first;
+        let Needy { subject, common, need, has_waited } = first;
         let incident = Incident {
             id,
             cause: common.cause,
@@ -378,7 +416,7 @@ impl Draft {
         };
         let known = Known { incident, met: BTreeMap::new() };
         let needs = vec![(subject, need)];
-        Self { known, common, before: None, touched: BTreeSet::new(), needs, follows: None }
+        Self { known, common, before: None, touched: BTreeSet::new(), needs, follows: None, has_waited }
     }
 
     /// Takes in those who have the cause, also who had it before.
@@ -428,9 +466,9 @@ impl Draft {
             };
             return is_told.then(|| self.notice(event, self.known.incident.most));
         }
-        let is_follower = self.follows.is_some();
+        let is_at_once = self.follows.is_some() || self.has_waited;
         if incident.opened_at.is_none()
-            && (is_follower || now.ms_since(incident.noticed_at) >= grace_ms(incident.cause))
+            && (is_at_once || now.ms_since(incident.noticed_at) >= grace_ms(incident.cause))
         {
             incident.opened_at = Some(now);
             incident.follows = self.follows;

@@ -2,7 +2,7 @@
 
 use super::condition::{self, HostSeen, InCommon, ServerNeed, in_common};
 use super::plan::{self, Plan, Seen};
-use super::row;
+use super::{grace, row};
 use crate::record::{Incident, Met, Severity, Subject};
 use crate::refused::StoreError;
 use crate::roster::RosterEntry;
@@ -12,6 +12,7 @@ use crate::view::{
     CauseGroup, CauseGroups, HostRow, IncidentState, IncidentView, MetChannel, MetHost, Page, Paged,
 };
 use schema::{HostId, IncidentId, Timestamp};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// The id of one that is not written down.
@@ -20,8 +21,13 @@ const NONE: IncidentId = IncidentId([0; 16]);
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// How each host stands, as far as incidents go.
-pub(crate) fn hosts_seen(entries: &[RosterEntry], now: Timestamp) -> Vec<HostSeen> {
-    entries.iter().map(|entry| condition::of_host(&status::row(entry, now))).collect()
+pub(crate) fn hosts_seen(
+    reads: &impl Reads,
+    entries: &[RosterEntry],
+    now: Timestamp,
+) -> Result<Vec<HostSeen>, StoreError> {
+    let graces = grace::all(reads)?;
+    Ok(entries.iter().map(|entry| condition::of_host(&status::row(entry, now), &graces)).collect())
 }
 
 /// What would become of the incidents now; new ones have no id yet. `server` is what the server needs, but for its channels.
@@ -37,15 +43,22 @@ pub(crate) fn look(
 }
 
 /// The hosts that need somebody by what they have in common, as of now: what is shown of incidents never lags behind how
-/// the hosts stand.
+/// the hosts stand. Hosts whose labels give them longer are in groups of their own until then: a list shows how they stand.
 pub(crate) fn groups(
     reads: &impl Reads,
     entries: &[RosterEntry],
     now: Timestamp,
 ) -> Result<CauseGroups, StoreError> {
-    let plan = look(reads, &hosts_seen(entries, now), &[], now)?;
+    let mut hosts = hosts_seen(reads, entries, now)?;
+    let plan = look(reads, &hosts, &[], now)?;
+    let mut planned = plan.incidents;
+    let placed: BTreeSet<Subject> = planned.iter().flat_map(|planned| planned.known.now()).collect();
+    hosts.retain(|seen| seen.grace_ms > 0 && !placed.contains(&Subject::Host(seen.host)));
+    hosts.iter_mut().for_each(|seen| seen.grace_ms = 0);
+    let apart = Seen { hosts: &hosts, own: &[], channels: &[] };
+    planned.extend(plan::plan(now, apart, Vec::new(), || NONE).incidents);
     let mut groups = CauseGroups::default();
-    for planned in plan.incidents {
+    for planned in planned {
         let known = planned.known;
         if known.incident.ended.is_some() || known.incident.cause.is_of_server() {
             continue;

@@ -22,6 +22,21 @@ struct World {
     stored: BTreeMap<IncidentId, Known>,
     notices: Vec<Notice>,
     made: u64,
+    /// How long the labels of hosts let them have any cause.
+    graces: BTreeMap<HostId, u64>,
+    /// When each host came into an incident, which had opened or not, and whether it was in an open one before.
+    came: Vec<Came>,
+}
+
+/// A host came into an incident.
+#[derive(Clone, Debug)]
+struct Came {
+    host: HostId,
+    /// For how long it had the cause.
+    after_ms: u64,
+    grace_ms: u64,
+    cause: Cause,
+    was_met: bool,
 }
 
 fn id(number: u64) -> IncidentId {
@@ -43,7 +58,8 @@ impl World {
 
     fn stands(&mut self, number: u64, storage: Option<&str>, condition: Condition) {
         let host = host(number);
-        self.hosts.insert(host, HostSeen { host, storage: storage.map(Arc::from), condition });
+        let grace_ms = self.graces.get(&host).copied().unwrap_or(0);
+        self.hosts.insert(host, HostSeen { host, storage: storage.map(Arc::from), condition, grace_ms });
     }
 
     /// A host that can't reach its storage.
@@ -74,6 +90,7 @@ impl World {
     /// Plans, writes, and looks again.
     fn plan(&mut self) -> Vec<Notice> {
         let hosts: Vec<HostSeen> = self.hosts.values().cloned().collect();
+        let before = self.stored.clone();
         let plan = self.look(&hosts);
         let turned: Vec<HostSeen> = hosts.iter().rev().cloned().collect();
         assert_eq!(plan, self.look(&turned), "the order of the hosts says nothing");
@@ -96,10 +113,37 @@ impl World {
                 assert_eq!(*stored, planned.known, "what is told to be written is all that there is");
             }
         }
+        self.note_who_came(&before);
         let again = self.look(&hosts);
         assert!(!again.changes() && again.notices.is_empty(), "{again:?}");
         self.notices.extend(plan.notices.iter().cloned());
         plan.notices
+    }
+
+    fn note_who_came(&mut self, before: &BTreeMap<IncidentId, Known>) {
+        // Where there are many nobody looks.
+        if self.hosts.len() > 100 {
+            return;
+        }
+        let is_in = |known: &Known, subject| known.now().any(|now| now == subject);
+        for seen in self.hosts.values() {
+            let (Condition::Needs(need), subject) = (seen.condition, Subject::Host(seen.host)) else {
+                continue;
+            };
+            let now = self.stored.values().find(|known| is_in(known, subject));
+            let was_in = now
+                .is_some_and(|now| before.get(&now.incident.id).is_some_and(|before| is_in(before, subject)));
+            if now.is_none() || was_in {
+                continue;
+            }
+            let was_met = before.values().any(|known| {
+                is_in(known, subject)
+                    && (known.incident.opened_at.is_some() || known.incident.cause == need.cause)
+            });
+            let (host, grace_ms, cause) = (seen.host, seen.grace_ms, need.cause);
+            let after_ms = self.now.ms_since(need.since);
+            self.came.push(Came { host, after_ms, grace_ms, cause, was_met });
+        }
     }
 
     fn pass(&mut self, ms: u64) -> Vec<Notice> {
@@ -141,6 +185,9 @@ impl World {
             match seen.condition {
                 Condition::Well => assert!(within.is_empty(), "{within:?}"),
                 Condition::Busy => assert!(within.len() <= 1),
+                // Its labels let it have that still.
+                Condition::Needs(need)
+                    if within.is_empty() && self.now.ms_since(need.since) < seen.grace_ms => {}
                 Condition::Needs(need) => {
                     assert_eq!(within.len(), 1, "{seen:?} is in one: {within:?}");
                     assert_eq!(within[0].incident.cause, need.cause);
@@ -459,6 +506,45 @@ fn each_channel_that_fails_is_told_however_many_did_before_and_one_that_flaps_on
 }
 
 #[test]
+fn a_host_whose_label_gives_it_days_is_an_incident_after_them_and_once_it_is_one_it_stays() {
+    let mut world = World::new();
+    world.graces.insert(host(1), 3 * DAY_MS);
+    let offline = needs(Cause::Offline, Severity::Critical, BEGIN);
+    world.stands(1, None, offline);
+    world.stands(2, None, offline);
+    world.plan();
+    assert_eq!(events(&world.pass(5 * MINUTE_MS)), [(Event::Opened, 1)], "the other one has no label");
+    assert_eq!(world.only().now().collect::<Vec<_>>(), [Subject::Host(host(2))]);
+    world.well(2);
+    world.plan();
+    assert_eq!(events(&world.pass(SETTLES_MS)), [(Event::Recovered, 1)]);
+    world.now = BEGIN.plus_ms(3 * DAY_MS - 1);
+    assert!(world.plan().is_empty() && world.standing().is_empty());
+    assert_eq!(events(&world.pass(1)), [(Event::Opened, 1)], "three days after it began");
+    // What it has next is known at once, and a longer grace takes nothing back.
+    world.graces.insert(host(1), 30 * DAY_MS);
+    world.stands(1, None, offline);
+    assert!(world.plan().is_empty());
+    assert_eq!(world.only().incident.cause, Cause::Offline);
+    let missed = needs(Cause::Missed, Severity::Critical, world.now);
+    world.stands(1, None, missed);
+    assert_eq!(events(&world.plan()), [(Event::Opened, 1)]);
+    // A machine that comes each day needs nobody, however long that goes on.
+    world.well(1);
+    world.pass(SETTLES_MS);
+    for _ in 0..60 {
+        world.pass(DAY_MS);
+        let away = needs(Cause::Offline, Severity::Critical, world.now);
+        world.stands(1, None, away);
+        world.pass(DAY_MS - 60 * MINUTE_MS);
+        world.well(1);
+        world.pass(60 * MINUTE_MS);
+    }
+    assert!(world.standing().is_empty());
+    assert!(world.notices.iter().all(|notice| notice.count == 1));
+}
+
+#[test]
 fn ten_thousand_hosts_with_ten_thousand_causes_are_no_more_incidents_than_hosts() {
     let mut world = World::new();
     for number in 0..5_000 {
@@ -499,6 +585,8 @@ enum Step {
     Server(Vec<ServerNeed>),
     /// The clock is believed again: what lies ahead counts as now.
     Mend,
+    /// The labels of a host, or what they give, change.
+    Grace(u64, u64),
 }
 
 fn severity() -> impl Strategy<Value = Severity> {
@@ -534,6 +622,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4_usize).prop_map(Step::TakeBack),
         1 => server.prop_map(Step::Server),
         1 => Just(Step::Mend),
+        2 => (0..6_u64, prop_oneof![Just(0), 0..4 * DAY_MS]).prop_map(|(host, ms)| Step::Grace(host, ms)),
     ]
 }
 
@@ -570,6 +659,12 @@ impl World {
                 }
             }
             Step::Server(needs) => self.server = needs,
+            Step::Grace(number, ms) => {
+                self.graces.insert(host(number), ms);
+                if let Some(seen) = self.hosts.get_mut(&host(number)) {
+                    seen.grace_ms = ms;
+                }
+            }
             Step::Mend => {
                 use crate::clock::{Clock, PastInstants as _};
                 let clock = Clock { now: self.now, since: self.now };
@@ -599,7 +694,8 @@ proptest! {
         world.server.clear();
         let hosts: Vec<HostId> = world.hosts.keys().copied().collect();
         for host in hosts {
-            world.hosts.insert(host, HostSeen { host, storage: None, condition: Condition::Well });
+            let seen = HostSeen { host, storage: None, condition: Condition::Well, grace_ms: 0 };
+            world.hosts.insert(host, seen);
         }
         world.plan();
         world.now = world.now.plus_ms(2_000 * DAY_MS);
@@ -607,5 +703,29 @@ proptest! {
         world.check();
         prop_assert!(world.stored.values().all(|known| known.incident.is_settled));
         prop_assert!(world.stored.values().all(|known| known.incident.ended.is_some()));
+        // Nobody is in an incident before its labels let it, unless an incident had met it already.
+        for Came { host, after_ms, grace_ms, cause, was_met } in world.came {
+            let longer_ms = if grace_ms > super::grace::grace_ms(cause) { grace_ms } else { 0 };
+            prop_assert!(was_met || after_ms >= longer_ms, "{host:?} {cause:?} {after_ms} {longer_ms}");
+        }
+    }
+
+    /// A grace of one host changes nothing for another one.
+    #[test]
+    fn a_longer_grace_is_of_its_host_alone(
+        steps in prop::collection::vec(step(), 1..40),
+        grace in 1..9 * DAY_MS,
+    ) {
+        let (mut with, mut without) = (World::new(), World::new());
+        with.graces.insert(host(99), grace);
+        for step in steps {
+            with.take(step.clone());
+            without.take(step);
+            // It is away from now on, again and again, and never as long as it may.
+            let since = with.now;
+            with.stands(99, Some("nas-0"), needs(NETWORK, Severity::Critical, since));
+            with.hosts.get_mut(&host(99)).unwrap().grace_ms = grace.max(6 * MINUTE_MS);
+            prop_assert_eq!(with.plan(), without.plan());
+        }
     }
 }

@@ -114,7 +114,8 @@ fn how_often(text: &str, zone: &str) -> Result<Every, String> {
 }
 
 /// Minutes after midnight.
-fn minute(text: &str) -> Option<u16> {
+/// A time of day such as `02:00`, in minutes after midnight.
+pub(crate) fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let number = |text: &str, below: u16| {
         let fits = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());

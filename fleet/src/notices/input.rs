@@ -481,18 +481,22 @@ fn place_of(url: &str) -> Option<String> {
     is_fine.then(|| format!("{scheme}://{}", machine.to_ascii_lowercase()))
 }
 
+/// A name of a time zone.
+pub(super) fn check_zone(timezone: &str) -> Result<(), Refused> {
+    if Calendar::knows(timezone) {
+        return Ok(());
+    }
+    let why = format!("There is no time zone {timezone:?}: give a name such as Europe/Helsinki, or UTC.");
+    invalid("timezone", why)
+}
+
 /// The quiet hours of a route.
 pub(super) fn quiet(input: &RouteInput) -> Result<Option<QuietHours>, Refused> {
     let Some(window) = window(&input.quiet_from, &input.quiet_until, ("quiet_from", "quiet_until"))? else {
         return Ok(None);
     };
     let timezone = input.timezone.trim();
-    if !Calendar::knows(timezone) {
-        return invalid(
-            "timezone",
-            format!("There is no time zone {timezone:?}: give a name such as Europe/Helsinki, or UTC."),
-        );
-    }
+    check_zone(timezone)?;
     Ok(Some(QuietHours { window, timezone: timezone.to_owned() }))
 }
 

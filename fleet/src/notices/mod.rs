@@ -5,6 +5,8 @@
 //! ([`Fleet::begin_messages`]), sends them, and says what came of each ([`Fleet::message_answered`]); both are on disk
 //! before anything goes on. So each message is sent at least once, with the same id and the same words at each try.
 //!
+//! A channel may be sent a report, weekly or monthly, on the same way (`report`).
+//!
 //! Bounds: [`MOST_CHANNELS`] channels and [`MOST_ROUTES`] routes; of the notices that wait at a channel the newest 1,000, and how
 //! many were left out; of the messages that were given up the newest 20, and how many came before.
 
@@ -15,6 +17,7 @@ mod ping;
 mod ping_made;
 pub(crate) mod ping_row;
 mod pings;
+mod report;
 mod route;
 pub(crate) mod row;
 mod tell;
@@ -24,6 +27,7 @@ mod tests;
 pub use input::{ChannelInput, NamedSecrets, RouteInput};
 pub use outbox::Sent;
 pub use ping::Ping;
+pub use report::{ReportInput, ReportView, WEEKDAYS};
 pub(crate) use tell::{Telling, channels_on, tell};
 
 use crate::audit;
@@ -34,13 +38,13 @@ use crate::incidents::link::AckLink;
 use crate::op::Op;
 use crate::record::{
     Actor, AuditAction, AuditTarget, Channel, ChannelFlags, ChannelId, ChannelRow, ChannelSecrets,
-    ChannelState, Event, Healthchecks, LostMessage, MessageId, Notice, Route, RouteState, SendCounts,
-    SendError, SendFault, Severity,
+    ChannelState, Event, Healthchecks, LostMessage, MessageId, Notice, Period, Route, RouteState, SendCounts,
+    SendError, SendFault, Sending, Severity, WaitingNotice,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::seal::Binding;
-use crate::store::{CHANNELS, HOST_NAMES, HOSTS, ROUTES, Reads};
+use crate::store::{CHANNELS, HOST_NAMES, HOSTS, ROUTES, Reads, WAITING_REPORTS};
 use schema::{HostId, IncidentId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
@@ -65,12 +69,14 @@ pub struct Message {
     pub id: MessageId,
     /// When it was made.
     pub made_at: Timestamp,
-    /// What it tells, oldest first; nothing = it is a test.
+    /// What it tells, oldest first; nothing = it is a report, or a test.
     pub notices: Vec<Notice>,
     /// How many older ones were left out, for too many waited.
     pub left_out: u32,
     /// Of incidents that are not over, the keys of links that acknowledge them, where the channel may have such.
     pub ack_keys: BTreeMap<IncidentId, String>,
+    /// What it reports.
+    pub report: Option<Box<Period>>,
 }
 
 /// A message, and by which channel it goes.
@@ -105,6 +111,19 @@ pub struct OnItsWay {
     pub next_at: Timestamp,
 }
 
+impl OnItsWay {
+    fn of(now: Timestamp, sending: &Sending) -> Self {
+        let told = u32::try_from(sending.notices.len()).unwrap_or(u32::MAX);
+        Self {
+            id: sending.id,
+            made_at: sending.made_at,
+            notices: told.saturating_add(sending.left_out),
+            tries: sending.tries,
+            next_at: sending.tried_at.unwrap_or(now).plus_ms(sending.wait_ms),
+        }
+    }
+}
+
 /// A channel, as it is shown: without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelView {
@@ -136,6 +155,8 @@ pub struct ChannelView {
     pub lost_before: u32,
     /// The name of the only host of which its checks are.
     pub of_host: Option<String>,
+    /// When it is sent a report; `None` = nobody has said.
+    pub report: Option<ReportView>,
 }
 
 /// A route, as it is shown.
@@ -149,7 +170,7 @@ pub struct RouteView {
 
 /// A message that tells of no incident.
 fn no_message(id: MessageId, made_at: Timestamp) -> Message {
-    Message { id, made_at, notices: Vec::new(), left_out: 0, ack_keys: BTreeMap::new() }
+    Message { id, made_at, notices: Vec::new(), left_out: 0, ack_keys: BTreeMap::new(), report: None }
 }
 
 /// All channels, by name.
@@ -163,7 +184,8 @@ pub(crate) fn channels(reads: &impl Reads, now: Timestamp) -> Result<Vec<Channel
             _ => None,
         };
         let waiting = row::waiting(reads, id)?.len() + row::signals(reads, id)?;
-        all.push(ChannelView { of_host, ..shown(now, row, row::state(reads, id)?, waiting) });
+        let report = report::view(reads, id, row.flags.is_on, now)?;
+        all.push(ChannelView { of_host, report, ..shown(now, row, row::state(reads, id)?, waiting) });
     }
     all.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(all)
@@ -173,13 +195,7 @@ fn shown(now: Timestamp, row: ChannelRow, state: ChannelState, waiting: usize) -
     let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let sending = state.sending.as_ref();
     let of_message = sending.map_or(0, |sending| sending.notices.len());
-    let on_its_way = sending.map(|sending| OnItsWay {
-        id: sending.id,
-        made_at: sending.made_at,
-        notices: small(of_message).saturating_add(sending.left_out),
-        tries: sending.tries,
-        next_at: sending.tried_at.unwrap_or(now).plus_ms(sending.wait_ms),
-    });
+    let on_its_way = sending.map(|sending| OnItsWay::of(now, sending));
     ChannelView {
         name: row.name,
         flags: row.flags,
@@ -195,6 +211,7 @@ fn shown(now: Timestamp, row: ChannelRow, state: ChannelState, waiting: usize) -
         lost: state.lost,
         lost_before: state.lost_before,
         of_host: None,
+        report: None,
     }
 }
 
@@ -226,7 +243,8 @@ fn note(op: &mut Op<'_, '_>, action: AuditAction, detail: String) -> Result<(), 
 }
 
 impl Fleet {
-    /// Adds a channel. The first one gets a route by which it is told everything, once it has been tested well.
+    /// Adds a channel. The first one gets a route by which it is told everything, and a weekly report, once it has been tested
+    /// well.
     pub async fn add_channel(
         &self,
         name: String,
@@ -250,10 +268,14 @@ impl Fleet {
             let detail = format!("{name}: {}", channel.kind());
             let is_first =
                 channel.tells_incidents() && !all.iter().any(|(_, row)| row.channel.tells_incidents());
+            let takes_reports = channel.takes_reports();
             put_channel(op, id, (name.clone(), flags), channel, &secrets)?;
             note(op, AuditAction::ChannelCreated, detail)?;
             if is_first {
                 offer_route(op, id)?;
+                if takes_reports {
+                    report::offer(op, id)?;
+                }
             }
             Ok(())
         })
@@ -280,6 +302,9 @@ impl Fleet {
             }
             let mut detail = format!("{name}: {}", channel.kind());
             put_channel(op, id, (name.clone(), flags), channel, &secrets)?;
+            if let Some(after) = op.tx.get(&CHANNELS, &id)? {
+                report::channel_changed(op, id, &after)?;
+            }
             let mut state = row::state(op.tx, id)?;
             if flags.is_on {
                 outbox::try_again(&mut state);
@@ -364,6 +389,21 @@ impl Fleet {
     /// What has become of it. One that was taken has a message that waits tried again at once, and switches routes on that
     /// waited for it.
     pub async fn channel_tested(&self, channel: ChannelId, sent: Sent, by: By) -> Result<(), Refused> {
+        self.tried(channel, sent, AuditAction::ChannelTested, by).await
+    }
+
+    /// What has become of a report that somebody wanted now: a channel that takes it works.
+    pub async fn report_sent(&self, channel: ChannelId, sent: Sent, by: By) -> Result<(), Refused> {
+        self.tried(channel, sent, AuditAction::ReportSent, by).await
+    }
+
+    async fn tried(
+        &self,
+        channel: ChannelId,
+        sent: Sent,
+        action: AuditAction,
+        by: By,
+    ) -> Result<(), Refused> {
         self.write(by, move |op| {
             let Some(row) = op.tx.get(&CHANNELS, &channel)? else { return Err(Refused::ChannelNotFound) };
             let mut detail = row.name;
@@ -373,7 +413,7 @@ impl Fleet {
                 Sent::Partly { fault, said } => Some(SendError { at: op.now, fault, said }),
                 Sent::Refused { fault, .. } => {
                     detail = format!("{detail}: {}", fault.code());
-                    return Ok(note(op, AuditAction::ChannelTested, detail)?);
+                    return Ok(note(op, action, detail)?);
                 }
             };
             let mut state = row::state(op.tx, channel)?;
@@ -387,7 +427,10 @@ impl Fleet {
                     detail = format!("{detail}; route {} is on", route.name);
                 }
             }
-            Ok(note(op, AuditAction::ChannelTested, detail)?)
+            if report::tested(op, channel)? {
+                detail = format!("{detail}; its report is on");
+            }
+            Ok(note(op, action, detail)?)
         })
         .await
     }
@@ -420,8 +463,11 @@ impl Fleet {
     ) -> Result<(), Refused> {
         self.count_sent(channel, &sent);
         self.write(By::system(), move |op| {
-            let mut state = row::state(op.tx, channel)?;
             let (sent, before) = (cut(sent.clone()), op.tx.writes());
+            if report::answered(op, channel, id, sent.clone())? {
+                return Ok(());
+            }
+            let mut state = row::state(op.tx, channel)?;
             let done = outbox::answered(op.now, &mut state, id, sent);
             row::remove(op.tx, channel, &done)?;
             row::put_state(op.tx, channel, &state)?;
@@ -462,7 +508,10 @@ impl Fleet {
             if row.flags.is_on && row.channel.tells_incidents() {
                 let (state, waiting) = (row::state(&view, channel)?, row::waiting(&view, channel)?);
                 let due = outbox::due_in_ms(now, &state, waiting.iter().map(|(_, waiting)| waiting));
-                next = next.into_iter().chain(due).min();
+                let has_notices = has_notices(&state, &waiting);
+                let report = view.get(&WAITING_REPORTS, &channel)?;
+                let report = report.map(|report| report::due_in_ms(now, &state, &report, has_notices));
+                next = next.into_iter().chain(due).chain(report).min();
             }
         }
         Ok(next)
@@ -584,12 +633,16 @@ fn described(route: &Route) -> String {
     )
 }
 
+fn has_notices(state: &ChannelState, waiting: &[(u64, WaitingNotice)]) -> bool {
+    state.sending.is_some() || !waiting.is_empty()
+}
+
 fn begin(op: &mut Op<'_, '_>, channel: ChannelId, row: ChannelRow) -> Result<Option<DueMessage>, StoreError> {
     let (mut state, waiting) = (row::state(op.tx, channel)?, row::waiting(op.tx, channel)?);
     // Each notice is a request of its own there.
     let most = if row.channel.keeps_alerts() { MOST_TOLD } else { usize::MAX };
     if !outbox::begin(op.now, &mut state, &waiting, most, || MessageId(op.facts.random())) {
-        return Ok(None);
+        return begin_report(op, channel, row, has_notices(&state, &waiting));
     }
     let Some(sending) = state.sending.clone() else { return Ok(None) };
     let opened = open(op.facts, channel, &row);
@@ -604,7 +657,22 @@ fn begin(op: &mut Op<'_, '_>, channel: ChannelId, row: ChannelRow) -> Result<Opt
     let ack_keys =
         if row.flags.acknowledges { ack_keys(op.facts, channel, &notices) } else { BTreeMap::new() };
     let (id, made_at, left_out) = (sending.id, sending.made_at, sending.left_out);
-    let message = Message { id, made_at, notices, left_out, ack_keys };
+    let message = Message { id, made_at, notices, left_out, ack_keys, report: None };
+    let (name, how) = (row.name, row.channel);
+    Ok(Some(DueMessage { channel, name, how, secrets, message, pings: Vec::new() }))
+}
+
+fn begin_report(
+    op: &mut Op<'_, '_>,
+    channel: ChannelId,
+    row: ChannelRow,
+    has_notices: bool,
+) -> Result<Option<DueMessage>, StoreError> {
+    let Some(message) = report::begin(op, channel, has_notices)? else { return Ok(None) };
+    let Ok(secrets) = open(op.facts, channel, &row) else {
+        report::answered(op, channel, message.id, not_opened())?;
+        return Ok(None);
+    };
     let (name, how) = (row.name, row.channel);
     Ok(Some(DueMessage { channel, name, how, secrets, message, pings: Vec::new() }))
 }

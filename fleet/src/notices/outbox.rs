@@ -58,7 +58,7 @@ pub(crate) fn is_told(now: Timestamp, waiting: &WaitingNotice) -> bool {
 }
 
 /// How long until the channel can have a message again: 0 = it can now.
-fn rests_ms(now: Timestamp, state: &ChannelState) -> u64 {
+pub(super) fn rests_ms(now: Timestamp, state: &ChannelState) -> u64 {
     state.done_at.map_or(0, |at| RESTS_MS.saturating_sub(now.ms_since(at)))
 }
 

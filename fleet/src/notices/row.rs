@@ -5,8 +5,8 @@ use crate::op::Op;
 use crate::record::{ChannelId, ChannelRow, ChannelState, Route, WaitingNotice};
 use crate::refused::StoreError;
 use crate::store::{
-    CHANNEL_STATES, CHANNELS, INCIDENTS, ROUTES, Reads, Span, TOLD_CHANNELS, Tx, WAITING_NOTICES,
-    WAITING_PINGS,
+    CHANNEL_STATES, CHANNELS, INCIDENTS, REPORTS, ROUTES, Reads, Span, TOLD_CHANNELS, Tx, WAITING_NOTICES,
+    WAITING_PINGS, WAITING_REPORTS,
 };
 use schema::IncidentId;
 use std::collections::BTreeSet;
@@ -53,11 +53,12 @@ pub(crate) fn remove(tx: &mut Tx<'_>, id: ChannelId, numbers: &[u64]) -> Result<
     numbers.iter().try_for_each(|number| tx.remove(&WAITING_NOTICES, &(id, *number)).map(|_| ()))
 }
 
-/// Takes all away that waits at a channel, and how it stands; returns how many notices that were.
+/// Takes all away that waits at a channel, and how it stands; returns how many notices, signals and reports that were.
 pub(crate) fn forget(tx: &mut Tx<'_>, id: ChannelId) -> Result<usize, StoreError> {
     tx.remove(&CHANNEL_STATES, &id)?;
+    let reports = usize::from(tx.remove(&WAITING_REPORTS, &id)?);
     let signals = tx.remove_all(&WAITING_PINGS, &Span::under(&id))?;
-    Ok(signals + tx.remove_all(&WAITING_NOTICES, &Span::under(&id))?)
+    Ok(reports + signals + tx.remove_all(&WAITING_NOTICES, &Span::under(&id))?)
 }
 
 /// Who was told of an incident.
@@ -83,6 +84,7 @@ pub(crate) fn forget_told(tx: &mut Tx<'_>, incident: IncidentId) -> Result<(), S
 /// A channel is deleted: no route leads to it any more, and nobody remembers what it was told.
 pub(crate) fn delete(op: &mut Op<'_, '_>, id: ChannelId) -> Result<(), StoreError> {
     op.tx.remove(&CHANNELS, &id)?;
+    op.tx.remove(&REPORTS, &id)?;
     forget(op.tx, id)?;
     for key in op.tx.keys(&TOLD_CHANNELS, &Span::ALL, usize::MAX)? {
         if key.1 == id {
@@ -115,6 +117,16 @@ pub(crate) fn index_again(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
     for key in tx.keys(&WAITING_PINGS, &Span::ALL, usize::MAX)? {
         if !known.contains(&key.0) {
             left_out += u64::from(tx.remove(&WAITING_PINGS, &key)?);
+        }
+    }
+    for id in tx.keys(&REPORTS, &Span::ALL, usize::MAX)? {
+        if !known.contains(&id) {
+            left_out += u64::from(tx.remove(&REPORTS, &id)?);
+        }
+    }
+    for id in tx.keys(&WAITING_REPORTS, &Span::ALL, usize::MAX)? {
+        if !known.contains(&id) {
+            left_out += u64::from(tx.remove(&WAITING_REPORTS, &id)?);
         }
     }
     for key in tx.keys(&TOLD_CHANNELS, &Span::ALL, usize::MAX)? {

@@ -80,6 +80,10 @@ actions! {
     FeedCreated = "feed.created",
     /// A feed was deleted.
     FeedDeleted = "feed.deleted",
+    /// How long hosts with a label may have some causes before that is an incident was changed.
+    GraceChanged = "grace.changed",
+    /// Hosts with a label have no longer grace than others any more.
+    GraceDeleted = "grace.deleted",
     /// A source group was changed.
     GroupChanged = "group.changed",
     /// A source group was added.
@@ -164,6 +168,10 @@ actions! {
     RepoShareConfirmed = "repo.share_confirmed",
     /// A person took that back.
     RepoShareUndone = "repo.share_undone",
+    /// When a channel is sent a report was changed.
+    ReportChanged = "report.changed",
+    /// A person had a report sent.
+    ReportSent = "report.sent",
     /// A route of notices was changed.
     RouteChanged = "route.changed",
     /// A route of notices was added.

@@ -171,7 +171,7 @@ impl Cause {
     }
 
     /// Each cause that there may be.
-    fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         let classes = || Class::ALL.into_iter().map(Some).chain([None]);
         let refusals = || Refusal::ALL.into_iter().map(Some).chain([None]);
         let failed = classes().flat_map(move |class| refusals().map(move |refusal| (class, refusal)));

@@ -1,4 +1,6 @@
-use super::{ArchiveKeyRow, FeedRow, GivenAddress, Predecessor, StandbyRow, Succession, TrustedAuthority};
+use super::{
+    ArchiveKeyRow, FeedRow, GivenAddress, Grace, Predecessor, StandbyRow, Succession, TrustedAuthority,
+};
 use schema::{Incarnation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,8 @@ pub(crate) enum Meta {
     HomeAssistant(bool),
     /// Addresses by which others read a little of the fleet.
     Feeds(Vec<FeedRow>),
+    /// Labels whose hosts may have some causes for longer before that is an incident.
+    Graces(Vec<Grace>),
 }
 
 /// Of which time the server knows nothing, for it was made of what was known before.
@@ -71,6 +75,7 @@ pub(crate) const META_TRUSTED: &str = "trusted";
 pub(crate) const META_INCARNATION: &str = "incarnation";
 pub(crate) const META_RESTORATION: &str = "restoration";
 pub(crate) const META_FEEDS: &str = "feeds";
+pub(crate) const META_GRACES: &str = "graces";
 pub(crate) const META_HOME_ASSISTANT: &str = "home_assistant";
 pub(crate) const META_LOST: &str = "lost";
 pub(crate) const META_ADDRESSES: &str = "addresses";

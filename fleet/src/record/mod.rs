@@ -11,6 +11,7 @@ mod drill;
 mod feed;
 mod find;
 mod folder;
+mod grace;
 mod group;
 mod host;
 mod incident;
@@ -24,6 +25,7 @@ pub(crate) mod meta;
 mod notice;
 mod pending;
 mod repo;
+mod report;
 mod restore;
 mod schedule;
 mod soundness;
@@ -48,6 +50,7 @@ pub use find::{ChangeRow, DiffFigures, Differences, FindPlan, Found, FoundPath, 
 pub(crate) use find::{FindKey, FoundPage, FoundRow, FoundSeen};
 pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
 pub(crate) use folder::{EntryPage, FolderSeen};
+pub use grace::Grace;
 pub use group::{Group, Origin, Retention};
 pub use host::{
     Acked, AgentAbilities, BackupsHeld, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine,
@@ -78,6 +81,11 @@ pub use repo::{
     CheckSeen, Confirmed, Dated, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState,
     Sharer, SizeSeen, SnapshotRow, SnapshotsSeen, Stated, Tested, Told, ToldLock, WhyShared,
 };
+pub use report::{
+    CauseCount, EndCounts, First, FleetDay, LargeRepo, Period, ReportEvery, ReportPlan, SlowRun, StorageRate,
+    StorageSeen, VersionCount,
+};
+pub(crate) use report::{ReportRow, WaitingReport};
 pub use restore::{RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget};
 pub use schedule::Schedule;
 pub(crate) use schedule::ScheduleRow;

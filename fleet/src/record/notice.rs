@@ -114,6 +114,12 @@ impl Channel {
         !matches!(self, Self::Heartbeat(_) | Self::Healthchecks(_))
     }
 
+    /// Whether it can be sent a report: not where that would be an alert.
+    #[must_use]
+    pub const fn takes_reports(&self) -> bool {
+        self.tells_incidents() && !self.keeps_alerts()
+    }
+
     /// Whether the other side keeps an alert of each incident.
     #[must_use]
     pub const fn keeps_alerts(&self) -> bool {
@@ -573,7 +579,7 @@ pub struct LostMessage {
     pub id: MessageId,
     /// When it was made.
     pub made_at: Timestamp,
-    /// How many notices it told, those included that it had left out.
+    /// How many notices it told, those included that it had left out; none: it was a report.
     pub notices: u32,
     /// How often it was tried.
     pub tries: u32,

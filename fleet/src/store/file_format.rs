@@ -12,13 +12,13 @@ use crate::refused::{OpenError, StoreError};
 use redb::Database;
 
 /// The format that this program writes. None of the earlier ones was released: formats 1 and 2 are not read any more.
-pub(crate) const FORMAT: u32 = 6;
+pub(crate) const FORMAT: u32 = 7;
 
 /// A step from format `n` to `n + 1`; the last of the list leads to the format that is written, and what is older than
 /// the first one's beginning is refused.
 pub(crate) type Migration = fn(&mut Tx<'_>) -> Result<(), OpenError>;
 
-pub(crate) const MIGRATIONS: &[Migration] = &[from_3, from_4, from_5];
+pub(crate) const MIGRATIONS: &[Migration] = &[from_3, from_4, from_5, from_6];
 
 /// Several development states called what they wrote format 3. The rows of the last of them are those of format 4; any
 /// other's can't be read, and that is no damage.
@@ -41,6 +41,13 @@ fn from_4(_: &mut Tx<'_>) -> Result<(), OpenError> {
 /// became of a job: what format 5 holds is read as it is.
 #[expect(clippy::unnecessary_wraps, reason = "every step can fail")]
 fn from_5(_: &mut Tx<'_>) -> Result<(), OpenError> {
+    Ok(())
+}
+
+/// Format 7 has when channels are sent reports, those that wait, how the fleet stood on each day, and graces of labels: what
+/// format 6 holds is read as it is.
+#[expect(clippy::unnecessary_wraps, reason = "every step can fail")]
+fn from_6(_: &mut Tx<'_>) -> Result<(), OpenError> {
     Ok(())
 }
 

@@ -6,10 +6,10 @@ use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
     ApiToken, Arrivals, AuditEntry, ChannelId, ChannelRow, ChannelState, Confirmed, CredentialsRow,
-    EntryPage, FolderSeen, FoundPage, FoundSeen, GivenUp, Group, Host, InKit, Incident, Job, LastRuns,
-    Listing, ListingState, LogChunk, LogState, Maintenance, Met, Operator, PendingRun, Place, Presence,
-    RepoPoint, RepoState, Route, ScheduleRow, Session, SnapshotPage, Soundness, Subject, Summary, TokenRow,
-    TryCount, Usage, Viewer, WaitingNotice, WaitingPing,
+    EntryPage, FleetDay, FolderSeen, FoundPage, FoundSeen, GivenUp, Group, Host, InKit, Incident, Job,
+    LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance, Met, Operator, PendingRun, Place,
+    Presence, RepoPoint, RepoState, ReportRow, Route, ScheduleRow, Session, SnapshotPage, Soundness, Subject,
+    Summary, TokenRow, TryCount, Usage, Viewer, WaitingNotice, WaitingPing, WaitingReport,
 };
 use crate::refused::StoreError;
 use redb::TableDefinition;
@@ -208,6 +208,12 @@ tables! {
     WAITING_NOTICES: (ChannelId, u64) => WaitingNotice, "waiting_notices";
     /// What checks are still to be told, oldest first.
     WAITING_PINGS: (ChannelId, u64) => WaitingPing, "waiting_pings";
+    /// When channels are sent a report.
+    REPORTS: ChannelId => ReportRow, "reports";
+    /// The report of a channel that is still to be sent.
+    WAITING_REPORTS: ChannelId => WaitingReport, "waiting_reports";
+    /// How the fleet stood on each day, by the instant.
+    FLEET_DAYS: u64 => FleetDay, "fleet_days";
     /// Which channels were told of an incident that stands.
     TOLD_CHANNELS: (IncidentId, ChannelId) => (), "told_channels";
     /// By number, oldest first.
@@ -234,6 +240,7 @@ first_form!(
     Confirmed,
     CredentialsRow,
     EntryPage,
+    FleetDay,
     FolderSeen,
     FoundPage,
     FoundSeen,
@@ -261,6 +268,7 @@ first_form!(
     Arrivals,
     RepoPoint,
     RepoState,
+    ReportRow,
     Route,
     ScheduleRow,
     Session,
@@ -272,5 +280,6 @@ first_form!(
     Viewer,
     WaitingNotice,
     WaitingPing,
+    WaitingReport,
     Timestamp,
 );

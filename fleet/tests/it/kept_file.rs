@@ -9,15 +9,16 @@
 //!
 //! Of format 3 there are rows alone.
 
-use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
+use crate::support::{Agent, DAY_MS, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
 use data_encoding::HEXLOWER;
 use fleet::record::{
     Cause, ChannelFlags, CredentialsInput, Email, FindPlan, MailSecurity, MaintenanceInput, RestorePlan,
-    RestoreTarget, Retention, Role, RuleInput, Scope, Secret, SendFault, Severity, TryCount, Watched,
+    RestoreTarget, Retention, Role, RouteState, RuleInput, Scope, Secret, SendFault, Severity, TryCount,
+    Watched,
 };
 use fleet::{
-    Acknowledgement, ArchiveKey, ArchiveOpener, ChannelInput, DATA_FILE, Fleet, HostFilter, IncidentState,
-    JobRequest, KitChoice, KitSlot, Page, Pieces, Sent, ServerNeed,
+    Acknowledgement, ArchiveKey, ArchiveOpener, ChannelInput, DATA_FILE, Fleet, GraceInput, HostFilter,
+    IncidentState, JobRequest, KitChoice, KitSlot, Page, Pieces, ReportInput, Sent, ServerNeed, WEEKDAYS,
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use schema::report::Hit;
@@ -31,9 +32,10 @@ use std::fmt::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+const MINUTE_MS: u64 = 60_000;
 const PASSPHRASE: &str = "five words in a row";
 /// Formats of which a data file and an archive are kept, oldest first.
-const KEPT: &[u32] = &[4, 5, 6];
+const KEPT: &[u32] = &[4, 5, 6, 7];
 
 fn kept(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)
@@ -109,6 +111,7 @@ async fn begun(folder: &Path) -> Fleet {
     incident(&fleet, &world).await;
     let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     fleet.keep_kit(kit).await.unwrap();
+    reports(&fleet, &world).await;
     fleet
 }
 
@@ -126,6 +129,25 @@ async fn checks(fleet: &Fleet) {
     };
     let flags = ChannelFlags { is_on: true, acknowledges: false };
     fleet.add_channel("checks".to_owned(), flags, checks, by()).await.unwrap();
+}
+
+/// A label has a grace of its own, a report waits, and how the fleet stands is kept.
+async fn reports(fleet: &Fleet, world: &World) {
+    let grace = GraceInput { label: "laptop".to_owned(), causes: Vec::new(), hours: 72 };
+    fleet.set_grace(grace, by()).await.unwrap();
+    // Due in the next minute; the first day of all was a Thursday.
+    let due = world.now().0 / MINUTE_MS + 1;
+    let minute = due % (DAY_MS / MINUTE_MS);
+    let weekly = ReportInput {
+        state: RouteState::On,
+        every: "weekly".to_owned(),
+        day: WEEKDAYS[((due * MINUTE_MS / DAY_MS + 3) % 7) as usize].to_owned(),
+        at: format!("{:02}:{:02}", minute / 60, minute % 60),
+        timezone: "UTC".to_owned(),
+    };
+    fleet.set_report("mail".to_owned(), weekly, by()).await.unwrap();
+    world.pass(MINUTE_MS);
+    fleet.plan_reports().await.unwrap();
 }
 
 /// Incidents of hosts and of the server; one is acknowledged, one waits to be told, and a channel fails.

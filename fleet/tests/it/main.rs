@@ -38,3 +38,4 @@ mod schedules;
 mod sharing;
 mod soundness;
 mod support;
+mod told_reports;

@@ -112,7 +112,7 @@ async fn the_first_channel_is_offered_everything_and_tells_it_once_it_was_tested
     assert_eq!(routes()[0].route.state, RouteState::On);
     assert_eq!(channel(&fleet, "mail").taken_at, Some(world.now()));
     let said: Vec<_> = audited(&fleet, "channel.tested").into_iter().map(|entry| entry.detail).collect();
-    assert_eq!(said, ["mail; route everything is on", "mail: status"]);
+    assert_eq!(said, ["mail; route everything is on; its report is on", "mail: status"]);
     // It is told that it still stands, as nobody has heard of it.
     world.pass(3 * DAY_MS);
     fleet.plan_incidents(disk()).await;

@@ -57,6 +57,17 @@ impl Scene {
         self.server.start_again();
     }
 
+    /// Says that a channel is sent a report each week, first when so many hours are over.
+    fn report(&self, name: &str, state: &str, hours: i64) {
+        let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+        let now = i64::try_from(wait::unix_secs()).expect("a time") + self.ahead;
+        // The first hour of all was of a Thursday.
+        let due = now / 3_600 + hours;
+        let day = days[usize::try_from((due / 24 + 3) % 7).expect("a day")];
+        let plan = json!({"state": state, "every": "weekly", "day": day, "at": format!("{:02}:00", due % 24), "timezone": "UTC"});
+        let _ = self.server.api.put(&format!("/api/channels/{name}/report"), &plan).expect(200);
+    }
+
     fn channel(&self, name: &str) -> Value {
         self.server.api.get(&format!("/api/channels/{name}")).expect(200)
     }
@@ -64,7 +75,8 @@ impl Scene {
     /// Nothing waits.
     fn is_told(&self, name: &str) -> bool {
         let channel = self.channel(name);
-        channel["on_its_way"].is_null() && channel["waiting"] == 0
+        let waits = [&channel["on_its_way"], &channel["report"]["on_its_way"]];
+        waits.iter().all(|way| way.is_null()) && channel["waiting"] == 0
     }
 
     /// All that was decided was told.
@@ -107,6 +119,7 @@ fn mail_goes_by_starttls_with_a_password_and_each_incident_is_told_once_over_kil
     assert_eq!((&taken["taken"], &taken["code"]), (&true.into(), &Value::Null), "{taken}");
     // What the first channel was offered is on now.
     assert_eq!(scene.server.api.get("/api/routes/everything").expect(200)["state"], "on");
+    scene.report("mail", "off", 0);
     let first = mails.mails();
     assert_eq!((first.len(), &first[0]["tls"]), (1, &true.into()));
     assert_eq!(first[0]["to"], json!(["ada@example.com", "bob@example.com"]));
@@ -295,6 +308,7 @@ fn whenever_the_server_is_killed_each_notice_is_told_and_doubles_have_one_id() {
         json!({"name": "hook", "webhook": {"form": "json", "url": format!("http://{}/", receiver.address)}});
     let _ = scene.server.api.post("/api/channels", Some(&hook)).expect(201);
     assert_eq!(scene.server.api.post("/api/channels/hook/test", None).expect(200)["taken"], true);
+    scene.report("hook", "off", 0);
     // Its clock goes on by months: other things need somebody then.
     let route = json!({"channels": ["hook"], "causes": ["not_enrolled"]});
     let _ = scene.server.api.put("/api/routes/everything", &route).expect(200);
@@ -329,6 +343,95 @@ fn whenever_the_server_is_killed_each_notice_is_told_and_doubles_have_one_id() {
     assert!(receiver.torn.lock().expect("torn").is_empty(), "one id, one message");
     let channel = scene.channel("hook");
     assert_eq!((&channel["given_up"], &channel["left_out"]), (&json!([]), &0.into()), "{channel}");
+}
+
+/// How far apart reports are.
+const WEEK_SECS: i64 = 7 * 86_400;
+
+#[test]
+fn a_report_goes_by_mail_each_week_and_once_after_weeks_in_which_the_server_was_off() {
+    if !tools::needs(&[Tool::Smtp]) {
+        return;
+    }
+    let mut scene = Scene::start();
+    let mails = MailServer::start(&scene.scratch, "starttls", "holdfast", PASSWORD);
+    let channel = json!({"name": "mail", "email": mail(&mails, PASSWORD, &mails.certificate)});
+    let _ = scene.server.api.post("/api/channels", Some(&channel)).expect(201);
+    // Incidents are another test's.
+    let _ = scene.server.api.delete("/api/routes/everything");
+    let _ = scene.server.api.add_host("attic");
+    let sent = scene.server.api.post("/api/channels/mail/report/send", None).expect(200);
+    assert_eq!((&sent["taken"], &sent["code"]), (&true.into(), &Value::Null), "{sent}");
+    let now = mails.mails()[0].clone();
+    assert!(text(&now["subject"]).contains("Report: 0 of 1 host protected, 0 proven"), "{now}");
+    for (part, wanted) in
+        [("text", "/report\r\n"), ("text", "Needs somebody now"), ("text", "attic"), ("html", "/report\">")]
+    {
+        assert!(text(&now[part]).contains(wanted), "{part} without {wanted:?}: {now}");
+    }
+    assert_eq!((&now["thread"], &now["automatic"]), (&Value::Null, &"auto-generated".into()));
+    scene.report("mail", "on", 84);
+    let comes = |wanted: usize| {
+        wait::until(&format!("{wanted} mails"), LONG, || {
+            let mails = mails.mails();
+            if mails.len() == wanted { Ok(mails) } else { Err(format!("{mails:?}")) }
+        })
+    };
+    scene.killed_for(WEEK_SECS);
+    let first = comes(2)[1].clone();
+    scene.wait_told("mail");
+    // It was taken: no start tells it again.
+    scene.killed_for(3_600);
+    scene.killed_for(3_600);
+    // Two weeks later it is one, of the newest week. The certificate of the mail server is good for no more than a month.
+    scene.killed_for(2 * WEEK_SECS);
+    let last = comes(3)[2].clone();
+    scene.wait_told("mail");
+    assert_ne!(first["id"], last["id"]);
+    scene.killed_for(3_600);
+    assert_eq!(comes(3).len(), 3);
+    let page = scene.channel("mail");
+    assert!(page["report"]["next_at"].is_string() && page["failing_since"].is_null(), "{page}");
+}
+
+#[test]
+fn whenever_the_server_is_killed_each_weeks_report_is_told_and_doubles_have_one_id() {
+    let rounds = soak::number("HOLDFAST_NOTICE_ROUNDS", 40, 4);
+    let mut scene = Scene::start();
+    let receiver = Receiver::start();
+    let hook =
+        json!({"name": "hook", "webhook": {"form": "json", "url": format!("http://{}/", receiver.address)}});
+    let _ = scene.server.api.post("/api/channels", Some(&hook)).expect(201);
+    let _ = scene.server.api.delete("/api/routes/everything");
+    let mut seed = 0x2545_f491_4f6c_dd1d;
+    for round in 0..rounds {
+        let answers: Vec<Answer> =
+            (0..next(&mut seed) % 4).map(|_| ANSWERS[next(&mut seed) % ANSWERS.len()]).collect();
+        eprintln!("round {round}: {answers:?}");
+        receiver.answers.lock().expect("answers").extend(answers);
+        scene.report("hook", "on", 84);
+        scene.killed_for(WEEK_SECS);
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(next(&mut seed) as u64 % 2_500));
+            scene.killed_for(3_700);
+        }
+        let wanted = 1 + usize::try_from(round).expect("few");
+        while !comes_soon(&|| receiver.taken() >= wanted && scene.is_told("hook")) {
+            scene.killed_for(3_700);
+        }
+        receiver.answers.lock().expect("answers").clear();
+        assert_eq!(receiver.taken(), wanted, "round {round}: one report, however often it came");
+    }
+    assert!(receiver.torn.lock().expect("torn").is_empty(), "one id, one report");
+    for body in receiver.taken.lock().expect("taken").values() {
+        let told: Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(
+            (&told["event"], &told["report"]["now"]["hosts"]),
+            (&"report".into(), &0.into()),
+            "{told}"
+        );
+        assert!(text(&told["url"]).ends_with("/report"), "{told}");
+    }
 }
 
 /// Whether it comes within a while.

@@ -168,11 +168,14 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 31] = [
+const LEADS: [(&str, &str); 34] = [
     ("/integrations/feeds", "/integrations"),
     ("/integrations/home-assistant", "/integrations"),
     ("/notices/channels", "/notices"),
     ("/notices/channels/{name}/test", "/notices/channels/{name}"),
+    ("/notices/channels/{name}/report", "/notices/channels/{name}"),
+    ("/notices/channels/{name}/report/send", "/notices/channels/{name}"),
+    ("/notices/graces", "/notices"),
     ("/notices/routes", "/notices"),
     ("/archives/standbys", "/archives"),
     ("/refused-connections/{host}/{enrolled_at}", "/refused-connections"),

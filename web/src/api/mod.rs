@@ -8,6 +8,7 @@ pub(crate) mod credentials;
 pub(crate) mod dto;
 pub(crate) mod feed;
 pub(crate) mod folder;
+pub(crate) mod grace;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod incident;

@@ -1,10 +1,10 @@
 //! Channels by which incidents are told, and the routes that lead there.
 
-use super::dto::{ChannelIn, ChannelOut, ChannelTestOut, RouteIn, RouteOut};
+use super::dto::{ChannelIn, ChannelOut, ChannelTestOut, ReportPlanIn, RouteIn, RouteOut};
 use super::list::List;
 use crate::app::Ctx;
 use crate::form::Input;
-use crate::notice_request::{checked, try_channel};
+use crate::notice_request::{checked, send_report, try_channel};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::Path;
@@ -60,6 +60,21 @@ pub(crate) async fn delete_channel(ctx: Ctx, Path(name): Path<String>) -> Result
 /// `POST /api/channels/{name}/test`.
 pub(crate) async fn test(ctx: Ctx, Path(name): Path<String>) -> Result<Json<ChannelTestOut>, Problem> {
     Ok(Json(try_channel(&ctx, &name).await?.into()))
+}
+
+/// `PUT /api/channels/{name}/report`.
+pub(crate) async fn set_report(
+    ctx: Ctx,
+    Path(name): Path<String>,
+    Input(body): Input<ReportPlanIn>,
+) -> Result<Json<ChannelOut>, Problem> {
+    ctx.app.fleet.set_report(name.clone(), body.input()?, ctx.by()).await?;
+    ctx.answer(move |_, state| channel_of(state, &name)).await
+}
+
+/// `POST /api/channels/{name}/report/send`.
+pub(crate) async fn send_now(ctx: Ctx, Path(name): Path<String>) -> Result<Json<ChannelTestOut>, Problem> {
+    Ok(Json(send_report(&ctx, &name).await?.into()))
 }
 
 /// `GET /api/routes`.

@@ -3,10 +3,12 @@
 use super::dto::ReportOut;
 use crate::app::Ctx;
 use crate::problem::Problem;
-use crate::report::Report;
+use crate::query::Query;
+use crate::report::{Report, days};
 use axum::Json;
 
 /// `GET /api/report`.
-pub(crate) async fn report(ctx: Ctx) -> Result<Json<ReportOut>, Problem> {
-    ctx.read(|_, state| Ok(Json(ReportOut::from(&Report::read(state)?)))).await
+pub(crate) async fn report(ctx: Ctx, query: Query) -> Result<Json<ReportOut>, Problem> {
+    let days = days(&query)?;
+    ctx.read(move |_, state| Ok(Json(ReportOut::from(&Report::read(state, days)?)))).await
 }

@@ -222,7 +222,7 @@ fn in_json(told: &Told) -> Value {
         "count": told.count, "hosts": told.hosts, "subject": told.subject,
         "text": told.text(LONGEST_TEXT), "url": told.url,
         "notices": told.notices.iter().map(notice).collect::<Vec<_>>(),
-        "not_listed": told.not_listed, "left_out": told.left_out,
+        "not_listed": told.not_listed, "left_out": told.left_out, "report": told.report,
     })
 }
 
@@ -331,7 +331,14 @@ mod tests {
     }
 
     fn message(notices: Vec<Notice>) -> Message {
-        Message { id: MessageId([7; 16]), made_at: AT, notices, left_out: 0, ack_keys: BTreeMap::new() }
+        Message {
+            id: MessageId([7; 16]),
+            made_at: AT,
+            notices,
+            left_out: 0,
+            ack_keys: BTreeMap::new(),
+            report: None,
+        }
     }
 
     fn all_forms(message: &Message) -> Vec<(WebhookForm, Vec<Request>)> {

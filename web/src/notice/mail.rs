@@ -1,5 +1,7 @@
 //! A message as mail: text, and the same as HTML.
 
+use super::html::{END, begin};
+use super::report;
 use super::told::{Told, rest};
 use crate::template::escaped;
 use fleet::Message;
@@ -29,19 +31,17 @@ pub fn mail(message: &Message, base: &str) -> Mail {
         [only] => Some(only.incident.to_string()),
         _ => None,
     };
-    Mail { html: html(&told), text: told.text(LONGEST_TEXT), subject: told.subject, thread }
+    let (text, html) = match &told.words {
+        Some(words) => (report::text(words, &told.url), report::html(words, &told.subject, &told.url)),
+        None => (told.text(LONGEST_TEXT), html(&told)),
+    };
+    Mail { html, text, subject: told.subject, thread }
 }
 
 /// Colours are of the text alone, so that mail programs may turn light into dark; no picture, no script, nothing from
 /// elsewhere.
 fn html(told: &Told) -> String {
-    let mut out = String::from(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>",
-    );
-    out += &escaped(&told.subject);
-    out += "</title></head><body style=\"margin:0;padding:16px;font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere\">\
-            <div style=\"max-width:40em;margin:0 auto\">";
+    let mut out = begin(&told.subject);
     if told.notices.is_empty() {
         let _ = write!(
             out,
@@ -80,7 +80,7 @@ fn html(told: &Told) -> String {
     if told.notices.len() > 1 {
         let _ = write!(out, "<p><a href=\"{}\">All incidents</a></p>", escaped(&told.base_url));
     }
-    out += "</div></body></html>\n";
+    out += END;
     out
 }
 
@@ -113,8 +113,14 @@ mod tests {
     }
 
     fn mailed(notices: Vec<Notice>, left_out: u32) -> Mail {
-        let message =
-            Message { id: MessageId([7; 16]), made_at: AT, notices, left_out, ack_keys: ack_keys() };
+        let message = Message {
+            id: MessageId([7; 16]),
+            made_at: AT,
+            notices,
+            left_out,
+            ack_keys: ack_keys(),
+            report: None,
+        };
         mail(&message, "https://holdfast.example")
     }
 
@@ -138,6 +144,35 @@ mod tests {
             .map(|mail| format!("Subject: {}\n\n{}\n{}", mail.subject, mail.text, mail.html))
             .collect();
         insta::assert_snapshot!("mails", shown.join("\n----\n"));
+    }
+
+    fn reported(period: fleet::record::Period) -> Mail {
+        let (id, report) = (MessageId([7; 16]), Some(Box::new(period)));
+        let (notices, ack_keys) = (Vec::new(), BTreeMap::new());
+        let message = Message { id, made_at: AT, notices, left_out: 0, ack_keys, report };
+        mail(&message, "https://holdfast.example")
+    }
+
+    #[test]
+    fn a_report_is_a_mail_with_all_its_tables_and_a_link() {
+        let mail = reported(crate::words::period_sample());
+        assert_eq!(mail.thread, None);
+        let shown = format!("Subject: {}\n\n{}\n{}", mail.subject, mail.text, mail.html);
+        insta::assert_snapshot!("report_mail", shown);
+    }
+
+    #[test]
+    fn nothing_of_a_report_is_markup() {
+        let mut period = crate::words::period_sample();
+        period.added.items = vec!["<b>web</b>".to_owned()];
+        period.slowest.items[0].group = "a\u{202e}<script>".to_owned();
+        period.storages.items[0].storage = Some("<img src=x>".to_owned());
+        period.agents.items[0].version = "<i>\u{7}".to_owned();
+        let mail = reported(period);
+        for sign in ["<b>", "<script", "<img", "<i>", "\u{202e}", "\u{7}"] {
+            assert!(!mail.html.contains(sign), "{sign}: {}", mail.html);
+        }
+        assert!(!mail.text.contains(['\u{202e}', '\u{7}']), "{}", mail.text);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 mod body;
 mod form;
+mod html;
 mod mail;
+mod report;
 mod template;
 mod told;
 

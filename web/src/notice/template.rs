@@ -6,7 +6,7 @@
 
 use super::body::{MOST_BYTES, percent_encoded};
 use super::told::Told;
-use fleet::record::{Cause, Event, MessageId, Notice, Secret, Severity};
+use fleet::record::{Cause, EndCounts, Event, First, FleetDay, MessageId, Notice, Period, Secret, Severity};
 use fleet::{MOST_TOLD, Message};
 use minijinja::value::{Object, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, context};
@@ -161,7 +161,7 @@ impl Object for AnySecret {
 }
 
 /// A message of each sort, each with what it is called.
-fn samples() -> [(&'static str, Message); 4] {
+fn samples() -> [(&'static str, Message); 5] {
     let at = Timestamp(1_780_012_800_000);
     let host = |number: u8| (HostId([number; 16]), format!("host-{number}"));
     let notice = |number: u8, event, cause| Notice {
@@ -182,6 +182,7 @@ fn samples() -> [(&'static str, Message); 4] {
         notices,
         left_out: 0,
         ack_keys: BTreeMap::new(),
+        report: None,
     };
     let digest = (0..MOST_TOLD + 5)
         .map(|number| notice(u8::try_from(number).unwrap_or(u8::MAX), Event::Worsened, Cause::Offline));
@@ -190,7 +191,32 @@ fn samples() -> [(&'static str, Message); 4] {
         ("one notice", message(vec![notice(1, Event::Opened, Cause::Offline)])),
         ("one that it is over", message(vec![notice(1, Event::Recovered, Cause::Damaged)])),
         ("several notices", message(digest.collect())),
+        ("a report", Message { report: Some(Box::new(report(at))), ..message(Vec::new()) }),
     ]
+}
+
+/// A report of an empty fleet.
+fn report(at: Timestamp) -> Period {
+    Period {
+        made_at: at,
+        from: at,
+        until: at,
+        now: FleetDay { at, hosts: 0, protected: 0, proven: 0 },
+        before: None,
+        in_need: First::default(),
+        backups: EndCounts::default(),
+        failures: First::default(),
+        proofs: EndCounts::default(),
+        opened: 0,
+        ended: 0,
+        added: First::default(),
+        slowest: First::default(),
+        largest: First::default(),
+        storages: First::default(),
+        agents: First::default(),
+        restics: First::default(),
+        jobs_since: None,
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What a message says, in words: the same for each channel.
 
+use crate::api::dto::PeriodOut;
 use crate::format::{When, count, cut, many, rfc3339};
 use crate::visible::{Breaks, visible};
-use crate::words::{advice, cause_title};
+use crate::words::{PeriodWords, advice, cause_title, period_words};
 use fleet::record::{Cause, Event, Notice, SendFault, Severity};
 use fleet::{MOST_TOLD, Message};
 use serde::Serialize;
@@ -60,7 +61,7 @@ pub(crate) struct ToldNotice {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Told {
     pub(crate) id: String,
-    /// `opened`, `worsened`, `reminder`, `recovered` or `ended`; `digest` of several notices, `test` of none.
+    /// `opened`, `worsened`, `reminder`, `recovered` or `ended`; `digest` of several notices, `report`, or `test`.
     pub(crate) event: &'static str,
     /// The worst of those that are not over; `none` where nothing is wrong.
     pub(crate) severity: &'static str,
@@ -79,6 +80,11 @@ pub(crate) struct Told {
     pub(crate) not_listed: u32,
     /// How many older ones were left out, for too many waited.
     pub(crate) left_out: u32,
+    /// What is reported.
+    pub(crate) report: Option<PeriodOut>,
+    /// The same in words.
+    #[serde(skip)]
+    pub(super) words: Option<PeriodWords>,
 }
 
 const fn state(event: Event) -> &'static str {
@@ -153,6 +159,9 @@ fn told(notice: &Notice, message: &Message, base: &str) -> ToldNotice {
 }
 
 fn subject(message: &Message, notices: &[ToldNotice]) -> String {
+    if let Some(report) = &message.report {
+        return format!("[Holdfast] Report: {}", period_words(report).title);
+    }
     match (message.notices.as_slice(), notices) {
         ([], _) => "[Holdfast] A test: this channel works".to_owned(),
         ([only], [told]) => {
@@ -215,29 +224,38 @@ impl Told {
         let worst = worst.map(|notice| notice.severity).max();
         Self {
             id: message.id.to_string(),
-            event: match (only, message.notices.is_empty()) {
+            event: match (only, &message.report) {
                 (Some(only), _) => only.event.as_str(),
-                (None, true) => "test",
-                (None, false) => "digest",
+                (None, Some(_)) => "report",
+                (None, None) if message.notices.is_empty() => "test",
+                (None, None) => "digest",
             },
             severity: worst.map_or("none", Severity::as_str),
             cause: only.map(|only| only.cause.code()),
             at: rfc3339(message.made_at),
             count: only.map_or(0, |only| only.count),
             hosts: only.and(notices.first()).map(|told| told.hosts.clone()).unwrap_or_default(),
-            url: only
-                .and(notices.first())
-                .map_or_else(|| format!("{base}/incidents"), |told| told.url.clone()),
+            url: match (only.and(notices.first()), &message.report) {
+                (Some(told), _) => told.url.clone(),
+                (None, Some(_)) => format!("{base}/report"),
+                (None, None) => format!("{base}/incidents"),
+            },
             subject: subject(message, &notices),
             base_url: format!("{base}/incidents"),
             not_listed: u32::try_from(message.notices.len().saturating_sub(MOST_TOLD)).unwrap_or(u32::MAX),
             left_out: message.left_out,
+            report: message.report.as_deref().map(PeriodOut::from),
+            words: message.report.as_deref().map(period_words),
             notices,
         }
     }
 
     /// All of it as plain text, of at most so many characters: what has no room is counted.
     pub(super) fn text(&self, most: usize) -> String {
+        if let Some(words) = &self.words {
+            // The few numbers; all of them are behind the link.
+            return cut(&format!("{}\n{}\n\n{}\n", words.span, words.sentences.join("\n"), self.url), most);
+        }
         if self.notices.is_empty() {
             let words = "This is a test. Whoever reads it is told of incidents by this channel, as far as routes lead here.";
             return format!("{words}\n\n{}\n", self.base_url);

@@ -1,7 +1,9 @@
 //! The form of a channel of notices, and its test.
 
+use super::choice::Choice;
 use super::notices::ChannelLine;
 use super::problem_view::ProblemView;
+use super::report_form::ReportFormView;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::notice::fault;
@@ -9,6 +11,7 @@ use crate::notice_request::{checked, try_channel};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reading::Reading;
+use crate::server_facts::Delivery;
 use crate::template::View;
 use crate::words::webhook_form;
 use ::fleet::record::{
@@ -21,14 +24,6 @@ use axum::extract::Path;
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
 
-/// One of several.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Choice {
-    pub(crate) word: &'static str,
-    pub(crate) label: String,
-    pub(crate) chosen: bool,
-}
-
 /// A script to choose.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ScriptChoice {
@@ -39,10 +34,23 @@ pub(crate) struct ScriptChoice {
 /// What came of a test.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TestLine {
+    /// What was sent.
+    pub(crate) what: &'static str,
     pub(crate) taken: bool,
     pub(crate) text: String,
     /// What the other side said; may be empty.
     pub(crate) said: String,
+}
+
+impl TestLine {
+    pub(crate) fn of(what: &'static str, delivery: Delivery) -> Self {
+        let (taken, text) = match delivery.sent {
+            Sent::Taken => (true, "It was taken.".to_owned()),
+            Sent::Partly { .. } => (true, "It was taken, but not by all addresses.".to_owned()),
+            Sent::Refused { fault: why, .. } => (false, fault(why)),
+        };
+        Self { what, taken, text, said: delivery.said }
+    }
 }
 
 /// The form: all as typed, but for secrets.
@@ -91,6 +99,8 @@ pub(crate) struct ChannelFormView {
     /// How it stands, of a stored one.
     pub(crate) line: Option<ChannelLine>,
     pub(crate) test: Option<TestLine>,
+    /// When it is sent a report, where it can be.
+    pub(crate) report: Option<ReportFormView>,
     pub(crate) problem: Option<ProblemView>,
 }
 
@@ -133,10 +143,12 @@ impl crate::sample::Samples for ChannelFormView {
             ca: s.text("-----BEGIN CERTIFICATE-----"),
             line: Some(ChannelLine::sample(s)),
             test: Some(TestLine {
+                what: "The test",
                 taken: false,
                 text: "The mail server refused it with code 535.".to_owned(),
                 said: s.text("535 authentication failed"),
             }),
+            report: Some(ReportFormView::sample(s, None)),
             problem: None,
         };
         let hook = Self {
@@ -150,7 +162,13 @@ impl crate::sample::Samples for ChannelFormView {
             headers: s.text("X-Token:"),
             secrets: s.text("topic:"),
             line: None,
-            test: Some(TestLine { taken: true, text: "It was taken.".to_owned(), said: s.text("ok") }),
+            report: None,
+            test: Some(TestLine {
+                what: "The report",
+                taken: true,
+                text: "It was taken.".to_owned(),
+                said: s.text("ok"),
+            }),
             ..mail.clone()
         };
         let wrong =
@@ -184,6 +202,9 @@ impl crate::sample::Samples for ChannelFormView {
         let of_checks = ["url", "of", "labels", "host", "group", "every_minutes"];
         views.extend(of_checks.map(|field| wrong(&checks, field)));
         views.extend(["url", "every_minutes"].map(|field| wrong(&beat, field)));
+        let of_report = ["state", "every", "day", "at", "timezone"]
+            .map(|field| Self { report: Some(ReportFormView::sample(s, Some(field))), ..mail.clone() });
+        views.extend(of_report);
         let of_mail = ["name", "server", "port", "security", "username", "password", "from", "to", "ca"];
         views.extend(of_mail.map(|field| wrong(&mail, field)));
         views.extend(
@@ -285,6 +306,7 @@ fn blank(ctx: &Reading, kind: &'static str) -> ChannelFormView {
         ca: String::new(),
         line: None,
         test: None,
+        report: None,
         problem: None,
     }
 }
@@ -293,7 +315,7 @@ fn named_lines(names: &[String]) -> String {
     names.iter().map(|name| format!("{name}:\n")).collect::<String>().trim_end().to_owned()
 }
 
-fn stored(ctx: &Reading, channel: &ChannelView) -> ChannelFormView {
+pub(crate) fn stored(ctx: &Reading, channel: &ChannelView) -> ChannelFormView {
     let view = ChannelFormView {
         old_name: Some(channel.name.clone()),
         action: format!("/notices/channels/{}", channel.name),
@@ -301,6 +323,7 @@ fn stored(ctx: &Reading, channel: &ChannelView) -> ChannelFormView {
         on: channel.flags.is_on,
         acknowledges: channel.flags.acknowledges,
         line: Some(ChannelLine::new(ctx.now(), channel)),
+        report: ReportFormView::new(ctx.now(), channel),
         ..blank(ctx, channel.channel.kind())
     };
     match &channel.channel {
@@ -351,7 +374,7 @@ fn stored(ctx: &Reading, channel: &ChannelView) -> ChannelFormView {
     }
 }
 
-fn found(state: &FleetState, name: &str) -> Result<ChannelView, Problem> {
+pub(crate) fn found(state: &FleetState, name: &str) -> Result<ChannelView, Problem> {
     let found = state.channels()?.into_iter().find(|channel| channel.name == name);
     Ok(found.ok_or(Refused::ChannelNotFound)?)
 }
@@ -522,13 +545,7 @@ async fn changed(ctx: &Ctx, name: &str, form: &Form) -> Result<(), Problem> {
 
 /// `POST /notices/channels/{name}/test`.
 pub(crate) async fn test(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
-    let delivery = try_channel(&ctx, &name).await?;
-    let (taken, text) = match delivery.sent {
-        Sent::Taken => (true, "It was taken.".to_owned()),
-        Sent::Partly { .. } => (true, "It was taken, but not by all addresses.".to_owned()),
-        Sent::Refused { fault: why, .. } => (false, fault(why)),
-    };
-    let test = Some(TestLine { taken, text, said: delivery.said });
+    let test = Some(TestLine::of("The test", try_channel(&ctx, &name).await?));
     ctx.answer(move |ctx, state| {
         let view = stored(ctx, &found(state, &name)?);
         ctx.page_with(StatusCode::OK, &ChannelFormView { test, ..view })

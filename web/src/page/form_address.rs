@@ -17,6 +17,8 @@ pub(crate) async fn to_page_of_form(ctx: Ctx) -> Response<Body> {
         ["hosts", host, form] => format!("/hosts/{host}/repo#{form}"),
         [list @ ("operators" | "tokens" | "viewers"), ..] => format!("/settings#{list}"),
         ["archives", ..] => "/archives#standbys".to_owned(),
+        ["notices", "channels", name, "report", ..] => format!("/notices/channels/{name}#report"),
+        ["notices", "graces", ..] => "/notices#graces".to_owned(),
         ["notices", "channels", name, ..] => format!("/notices/channels/{name}"),
         ["notices", ..] => "/notices".to_owned(),
         ["integrations", ..] => "/integrations".to_owned(),

@@ -1,6 +1,6 @@
 //! The form of a route of notices.
 
-use super::channel::Choice;
+use super::choice::{CauseChoice, Choice};
 use super::problem_view::ProblemView;
 use crate::app::Ctx;
 use crate::form::Form;
@@ -17,13 +17,6 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ChannelChoice {
     pub(crate) name: String,
-    pub(crate) chosen: bool,
-}
-
-/// A cause to choose.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct CauseChoice {
-    pub(crate) code: String,
     pub(crate) chosen: bool,
 }
 

@@ -1,13 +1,15 @@
 //! Channels by which incidents are told, what waits there, and the routes that lead there. For admins.
 
+use super::grace_form::{GraceForm, GraceLine};
 use crate::app::Ctx;
 use crate::format::{When, many};
 use crate::notice::fault;
 use crate::problem::Problem;
+use crate::reading::Reading;
 use crate::template::View;
 use crate::words::{Badge, channel_leads_to, channel_state, channel_waits};
 use ::fleet::record::{LostMessage, RouteState, Severity};
-use ::fleet::{ChannelView, RouteView};
+use ::fleet::{ChannelView, FleetState, RouteView};
 use axum::body::Body;
 use axum::http::Response;
 use schema::Timestamp;
@@ -24,7 +26,10 @@ pub(crate) struct LostLine {
 
 impl LostLine {
     fn new(now: Timestamp, lost: &LostMessage, what: &str) -> Self {
-        let notices = many(u64::from(lost.notices), what);
+        let notices = match lost.notices {
+            0 => "A report".to_owned(),
+            some => many(u64::from(some), what),
+        };
         let tries = many(u64::from(lost.tries), "time");
         Self {
             made: When::ago(now, lost.made_at),
@@ -150,6 +155,9 @@ impl RouteLine {
 pub(crate) struct NoticesView {
     pub(crate) channels: Vec<ChannelLine>,
     pub(crate) routes: Vec<RouteLine>,
+    /// Labels with a grace of their own.
+    pub(crate) graces: Vec<GraceLine>,
+    pub(crate) grace: GraceForm,
 }
 
 impl View for NoticesView {
@@ -177,29 +185,46 @@ impl crate::sample::Samples for NoticesView {
             what: s.text("Everything; quiet from 22:00 to 07:00 (Europe/Helsinki)"),
             channels: s.text("mail, ops"),
         };
-        vec![
-            Self { channels: vec![ChannelLine::sample(s), well], routes: vec![route] },
-            Self { channels: Vec::new(), routes: Vec::new() },
-        ]
+        let grace = GraceLine {
+            label: s.text("laptop"),
+            long: "5 d".to_owned(),
+            causes: s.text("missed, offline, old"),
+            changed: s.when(),
+            by: s.text("mira"),
+        };
+        let full = Self {
+            channels: vec![ChannelLine::sample(s), well],
+            routes: vec![route],
+            graces: vec![grace],
+            grace: GraceForm::sample(s, None),
+        };
+        let wrong = |field| Self { grace: GraceForm::sample(s, Some(field)), ..full.clone() };
+        let mut views = ["label", "hours", "causes"].map(wrong).to_vec();
+        let grace = GraceForm::blank();
+        views.extend([full, Self { channels: Vec::new(), routes: Vec::new(), graces: Vec::new(), grace }]);
+        views
     }
 }
 
 /// `GET /notices`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    ctx.read(|ctx, state| {
-        let now = ctx.now();
-        let routes = state.routes()?;
-        let line = |channel: &ChannelView| {
-            let mut line = ChannelLine::new(now, channel);
-            let is_led = routes.iter().any(|seen| seen.channels.contains(&channel.name));
-            if !is_led && channel.channel.tells_incidents() {
-                line.sentence += " No route leads here: it is told nothing.";
-            }
-            line
-        };
-        let channels = state.channels()?.iter().map(line).collect();
-        let routes = routes.iter().map(RouteLine::new).collect();
-        ctx.page(&NoticesView { channels, routes })
-    })
-    .await
+    ctx.read(|ctx, state| ctx.page(&read(ctx, state)?)).await
+}
+
+/// All of it, with an empty form.
+pub(crate) fn read(ctx: &Reading, state: &FleetState) -> Result<NoticesView, Problem> {
+    let now = ctx.now();
+    let routes = state.routes()?;
+    let line = |channel: &ChannelView| {
+        let mut line = ChannelLine::new(now, channel);
+        let is_led = routes.iter().any(|seen| seen.channels.contains(&channel.name));
+        if !is_led && channel.channel.tells_incidents() {
+            line.sentence += " No route leads here: it is told nothing.";
+        }
+        line
+    };
+    let channels = state.channels()?.iter().map(line).collect();
+    let routes = routes.iter().map(RouteLine::new).collect();
+    let graces = state.graces()?.iter().map(|grace| GraceLine::new(now, grace)).collect();
+    Ok(NoticesView { channels, routes, graces, grace: GraceForm::blank() })
 }

@@ -3,9 +3,10 @@
 use crate::app::Ctx;
 use crate::format::{ago, bytes, count, day, duration, exact, many};
 use crate::problem::Problem;
-use crate::report::{Report, ReportHost};
+use crate::query::Query;
+use crate::report::{DAYS, Report, ReportHost, days};
 use crate::template::View;
-use crate::words::{Badge, host_badge, protected, reason};
+use crate::words::{Badge, PeriodWords, host_badge, period_words, protected, reason};
 use axum::body::Body;
 use axum::http::Response;
 use fleet::maintenance::CheckStatus;
@@ -63,6 +64,18 @@ pub(crate) struct ReportView {
     pub(crate) lines: Vec<ReportLine>,
     pub(crate) estimate_sum: String,
     pub(crate) size_sum: String,
+    /// Of how many days it tells what happened, to choose from.
+    pub(crate) spans: Vec<SpanLink>,
+    /// What happened in them.
+    pub(crate) period: PeriodWords,
+}
+
+/// A while to choose.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SpanLink {
+    pub(crate) href: String,
+    pub(crate) label: String,
+    pub(crate) current: bool,
 }
 
 impl View for ReportView {
@@ -102,13 +115,47 @@ impl crate::sample::Samples for ReportView {
             }],
             estimate_sum: s.text("4 d 2 h"),
             size_sum: s.text("48.6 TiB"),
+            spans: spans(DAYS[0]),
+            period: period_sample(s),
         }]
     }
 }
 
+#[cfg(test)]
+fn period_sample(s: &crate::sample::Sample) -> PeriodWords {
+    use crate::words::{PeriodLine, PeriodPart};
+    let part = |id, title, more| PeriodPart {
+        id,
+        title,
+        head: ["Cause", "Hosts"],
+        lines: vec![PeriodLine { what: s.text("nas-cellar:8000"), more, value: s.text("7 hosts") }],
+        left_out: s.text("And 2 more causes."),
+    };
+    PeriodWords {
+        title: s.text("294 of 312 hosts protected"),
+        span: "Fri 20 Nov 08:12 to Fri 27 Nov 08:12 UTC".to_owned(),
+        sentences: vec![s.text("Of 2,184 backups 2,168 ended well (99.2 %).")],
+        need: part("need", "Needs somebody now", String::new()),
+        parts: vec![
+            part("failures", "Failed backups by cause", String::new()),
+            part("storages", "Storages", s.text("+139 GiB in this while")),
+        ],
+    }
+}
+
 /// `GET /report`.
-pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    ctx.read(|ctx, state| ctx.page(&view(&Report::read(state)?))).await
+pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    let days = days(&query)?;
+    ctx.read(move |ctx, state| ctx.page(&view(&Report::read(state, days)?, days))).await
+}
+
+fn spans(chosen: u32) -> Vec<SpanLink> {
+    let link = |days: u32| SpanLink {
+        href: format!("/report?days={days}"),
+        label: format!("{days} days"),
+        current: days == chosen,
+    };
+    DAYS.map(link).into()
 }
 
 /// The parts of a fleet, best first; each status is in one of them.
@@ -155,7 +202,7 @@ const fn proof_short(status: ProofStatus) -> &'static str {
     }
 }
 
-fn view(report: &Report) -> ReportView {
+fn view(report: &Report, days: u32) -> ReportView {
     let (now, counts) = (report.made_at, &report.counts);
     let parts: Vec<PartView> = parts(report);
     let said = |part: &PartView| format!("{} {}", part.count, part.text);
@@ -206,6 +253,8 @@ fn view(report: &Report) -> ReportView {
         lines: report.hosts.iter().map(|host| line(host, now)).collect(),
         estimate_sum: if known > 0 { duration(secs) } else { "not known".to_owned() },
         size_sum: bytes(report.size_bytes()),
+        spans: spans(days),
+        period: period_words(&report.period),
     }
 }
 

@@ -8,6 +8,7 @@ mod incident;
 mod kits;
 mod notices;
 mod pending;
+mod period;
 mod protection;
 mod reason;
 mod standbys;
@@ -21,6 +22,11 @@ pub(crate) use incident::{advice, cause_title, ending, incident_label, incident_
 pub(crate) use kits::{gap, kits};
 pub(crate) use notices::{channel_leads_to, channel_state, channel_waits, notices, webhook_form};
 pub(crate) use pending::{given_up, setback};
+#[cfg(test)]
+pub(crate) use period::PeriodLine;
+#[cfg(test)]
+pub(crate) use period::sample as period_sample;
+pub(crate) use period::{AHEAD_DAYS, PeriodPart, PeriodWords, period_words};
 pub(crate) use protection::protected;
 pub(crate) use reason::{reason, reason_of_several};
 pub(crate) use standbys::{former, heard, late_standbys, succession};
@@ -212,6 +218,10 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::RouteCreated => "added a route of notices",
         AuditAction::RouteChanged => "changed a route of notices",
         AuditAction::RouteDeleted => "deleted a route of notices",
+        AuditAction::GraceChanged => "changed the grace of a label",
+        AuditAction::GraceDeleted => "deleted the grace of a label",
+        AuditAction::ReportChanged => "changed when a report is sent",
+        AuditAction::ReportSent => "had a report sent",
         AuditAction::FeedCreated => "made a feed",
         AuditAction::FeedDeleted => "deleted a feed",
         AuditAction::HomeAssistantSwitched => "switched discovery by Home Assistant",

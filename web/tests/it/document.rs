@@ -163,6 +163,7 @@ async fn each_answer_is_as_the_document_says() {
     let channel = json!({"name": "mira", "webhook": {"form": "json", "url": "https://away.example/"}});
     client.post("/api/channels", &channel).await.expect(201);
     client.post("/api/routes", &json!({"name": "mira", "channels": ["mira"]})).await.expect(201);
+    client.send(Method::PUT, "/api/graces/laptop", Some(&json!({"hours": 72}))).await.expect(200);
     client.post("/api/feeds", &json!({"name": "mira", "kind": "badge", "host": "boat-pi"})).await.expect(201);
     let incident = crate::incidents::of_the_server(&world, &client).await;
     for due in world.fleet.begin_messages().await.unwrap() {

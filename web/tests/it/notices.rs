@@ -309,3 +309,88 @@ async fn a_channel_to_healthchecks_is_made_by_the_page_and_by_the_api_and_its_ad
     let route = json!({"name": "all", "channels": ["checks"]});
     assert_eq!(client.post("/api/routes", &route).await.expect(422).json()["error"]["field"], "channels");
 }
+
+#[tokio::test]
+async fn a_channel_is_sent_a_report_when_it_is_said_and_at_once_when_it_is_wanted() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let added = client.post("/api/channels", &hook()).await.expect(201).json();
+    assert_eq!(
+        (&added["report"]["state"], &added["report"]["next_at"]),
+        (&"when_tested".into(), &Value::Null)
+    );
+    let put = async |body: Value| client.send(Method::PUT, "/api/channels/hook/report", Some(&body)).await;
+    for (body, field) in [
+        (json!({"every": "daily", "day": "monday", "at": "08:00"}), "every"),
+        (json!({"every": "weekly", "day": "1", "at": "08:00"}), "day"),
+        (json!({"every": "monthly", "day": "29", "at": "08:00"}), "day"),
+        (json!({"every": "weekly", "day": "monday", "at": "8"}), "at"),
+        (json!({"every": "weekly", "day": "monday", "at": "08:00", "timezone": "Mars/Olympus"}), "timezone"),
+        (json!({"every": "weekly", "day": "monday", "at": "08:00", "state": "maybe"}), "state"),
+    ] {
+        assert_eq!(put(body).await.expect(422).json()["error"]["field"], field);
+    }
+    let monthly = json!({"every": "monthly", "day": "1", "at": "06:30", "timezone": "Europe/Helsinki"});
+    let report = put(monthly).await.expect(200).json()["report"].clone();
+    assert_eq!(
+        (&report["every"], &report["day"], &report["at"]),
+        (&"monthly".into(), &"1".into(), &"06:30".into())
+    );
+    assert!(report["next_at"].is_string(), "{report}");
+    let sent = client.send(Method::POST, "/api/channels/hook/report/send", None).await.expect(200).json();
+    assert_eq!((&sent["taken"], &sent["said"]), (&true.into(), &"thank you".into()));
+    client.send(Method::POST, "/api/channels/nobody/report/send", None).await.expect(404);
+    let beat = json!({"name": "beat", "heartbeat": {"url": "https://hc.example/x"}});
+    client.post("/api/channels", &beat).await.expect(201);
+    client.send(Method::POST, "/api/channels/beat/report/send", None).await.expect(422);
+
+    // The same by the page, without scripts.
+    client.take_csrf().await;
+    let page = client.get("/notices/channels/hook").await.expect(200).text;
+    assert!(page.contains("The next one is due") && page.contains("value=\"06:30\""), "{page}");
+    assert!(!client.get("/notices/channels/beat").await.expect(200).text.contains("report-form"));
+    let wrong = "state=on&every=weekly&day=someday&at=08%3A00&timezone=UTC";
+    let page = client.post_form("/notices/channels/hook/report", wrong).await.expect(422).text;
+    assert!(page.contains("day-error") && page.contains("value=\"someday\""), "{page}");
+    client.post_form("/notices/channels/hook/report", &wrong.replace("someday", "Friday")).await.expect(303);
+    let report = client.get("/api/channels/hook").await.expect(200).json()["report"].clone();
+    assert_eq!((&report["every"], &report["day"]), (&"weekly".into(), &"friday".into()));
+    let page = client.post_form("/notices/channels/hook/report/send", "").await.expect(200).text;
+    assert!(page.contains("The report: It was taken.") && page.contains("thank you"), "{page}");
+    let audit = client.get("/api/audit?action=report").await.expect(200).text;
+    assert!(audit.contains("report.changed") && audit.contains("report.sent"), "{audit}");
+}
+
+#[tokio::test]
+async fn a_label_is_given_days_by_the_api_and_by_the_page() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let put = async |label: &str, body: Value| {
+        client.send(Method::PUT, &format!("/api/graces/{label}"), Some(&body)).await
+    };
+    let usual = put("laptop", json!({"hours": 72})).await.expect(200).json();
+    assert_eq!((&usual["label"], &usual["causes"]), (&"laptop".into(), &json!(["missed", "offline", "old"])));
+    for (label, body, field) in [
+        ("laptop", json!({"hours": 0}), "hours"),
+        ("laptop", json!({"hours": 2161}), "hours"),
+        ("laptop", json!({"hours": 1, "causes": ["damaged"]}), "causes"),
+        ("lap%20top", json!({"hours": 1}), "label"),
+    ] {
+        assert_eq!(put(label, body).await.expect(422).json()["error"]["field"], field);
+    }
+    client.take_csrf().await;
+    let page = client.get("/notices").await.expect(200).text;
+    assert!(
+        page.contains("laptop") && page.contains("3 d") && page.contains("missed, offline, old"),
+        "{page}"
+    );
+    let wrong = "label=desk&hours=soon&causes=offline";
+    let page = client.post_form("/notices/graces", wrong).await.expect(422).text;
+    assert!(page.contains("hours-error") && page.contains("value=\"soon\""), "{page}");
+    client.post_form("/notices/graces", "label=desk&hours=1.5&causes=offline").await.expect(303);
+    let all = client.get("/api/graces").await.expect(200).json();
+    assert_eq!((&all["items"][0]["label"], &all["items"][0]["hours"]), (&"desk".into(), &36.into()));
+    client.post_form("/notices/graces/desk/delete", "").await.expect(303);
+    client.send(Method::DELETE, "/api/graces/laptop", None).await.expect(204);
+    assert_eq!(client.send(Method::DELETE, "/api/graces/laptop", None).await.code(), "grace_not_found");
+}

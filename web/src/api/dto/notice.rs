@@ -10,7 +10,7 @@ use fleet::record::{
     BodyTemplate, Channel, ChannelFlags, Email, Healthchecks, Heartbeat, LostMessage, MailSecurity,
     RouteState, Script, Secret, SendError, Severity, Watched, Webhook, WebhookForm,
 };
-use fleet::{ChannelInput, ChannelView, OnItsWay, RouteInput, RouteView, Sent};
+use fleet::{ChannelInput, ChannelView, OnItsWay, ReportInput, ReportView, RouteInput, RouteView, Sent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -304,6 +304,66 @@ pub(crate) struct HealthchecksOut {
     ca: String,
 }
 
+/// When a channel is sent a report.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReportPlanInput)]
+pub(crate) struct ReportPlanIn {
+    /// Absent: `on`. `when_tested`: as soon as the channel was tested well.
+    #[serde(default = "on")]
+    #[schema(value_type = Option<words::RouteState>)]
+    state: String,
+    #[schema(value_type = words::ReportEvery)]
+    every: String,
+    /// A day of the week, such as `monday`, or of the month from `1` to `28`.
+    day: String,
+    /// A time of day, such as `08:00`.
+    at: String,
+    /// IANA name of the zone in which that is meant. Absent: the server's own.
+    #[serde(default)]
+    timezone: String,
+}
+
+impl ReportPlanIn {
+    /// What it describes.
+    pub(crate) fn input(self) -> Result<ReportInput, Problem> {
+        let Self { state, every, day, at, timezone } = self;
+        let state = word("state", &state, RouteState::from_word)?;
+        Ok(ReportInput { state, every, day, at, timezone })
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReportPlan)]
+pub(crate) struct ReportPlanOut {
+    #[schema(value_type = words::RouteState)]
+    state: &'static str,
+    #[schema(value_type = words::ReportEvery)]
+    every: &'static str,
+    day: String,
+    at: String,
+    timezone: String,
+    /// When the next one is due; null: none is sent.
+    next_at: Option<String>,
+    /// The one that waits to be sent; it tells no notices.
+    on_its_way: Option<OnItsWayOut>,
+}
+
+impl From<ReportView> for ReportPlanOut {
+    fn from(seen: ReportView) -> Self {
+        let ReportView { plan, next_at, on_its_way } = seen;
+        Self {
+            state: plan.state.as_str(),
+            every: plan.every_word(),
+            day: plan.day_word(),
+            at: plan.time_word(),
+            timezone: plan.timezone,
+            next_at: time(next_at),
+            on_its_way: on_its_way.map(OnItsWayOut::from),
+        }
+    }
+}
+
 /// Why a message was not taken.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SendError)]
@@ -362,6 +422,8 @@ pub(crate) struct ChannelOut {
     /// How many older ones were left out since the last message, for more than 1,000 waited.
     left_out: u32,
     on_its_way: Option<OnItsWayOut>,
+    /// When it is sent a report; null: nobody has said.
+    report: Option<ReportPlanOut>,
     /// When a message, or a heartbeat, was taken last.
     taken_at: Option<String>,
     /// Since when no message is taken; null: it works, as far as is known.
@@ -378,6 +440,18 @@ pub(crate) struct ChannelOut {
 impl From<SendError> for SendErrorOut {
     fn from(error: SendError) -> Self {
         Self { at: rfc3339(error.at), code: error.fault.code(), text: fault(error.fault), said: error.said }
+    }
+}
+
+impl From<OnItsWay> for OnItsWayOut {
+    fn from(way: OnItsWay) -> Self {
+        Self {
+            id: way.id.to_string(),
+            made_at: rfc3339(way.made_at),
+            notices: way.notices,
+            tries: way.tries,
+            next_at: rfc3339(way.next_at),
+        }
     }
 }
 
@@ -435,13 +509,6 @@ impl From<ChannelView> for ChannelOut {
                 });
             }
         }
-        let way = |way: OnItsWay| OnItsWayOut {
-            id: way.id.to_string(),
-            made_at: rfc3339(way.made_at),
-            notices: way.notices,
-            tries: way.tries,
-            next_at: rfc3339(way.next_at),
-        };
         let (since, error) = seen.failing.unzip();
         Self {
             name: seen.name,
@@ -457,7 +524,8 @@ impl From<ChannelView> for ChannelOut {
             changed_by: seen.changed_by.name().to_owned(),
             waiting: seen.waiting,
             left_out: seen.left_out,
-            on_its_way: seen.on_its_way.map(way),
+            on_its_way: seen.on_its_way.map(OnItsWayOut::from),
+            report: seen.report.map(ReportPlanOut::from),
             taken_at: time(seen.taken_at),
             failing_since: time(since),
             last_error: error.map(SendErrorOut::from),

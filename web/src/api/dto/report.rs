@@ -1,7 +1,7 @@
 //! The evidence report.
 
 use super::time::time;
-use super::words;
+use super::{PeriodOut, words};
 use crate::format::rfc3339;
 use crate::report::{Report, ReportHost};
 use crate::words::reason;
@@ -40,6 +40,8 @@ pub(crate) struct ReportOut {
     /// Of how many hosts that is known.
     restore_estimate_hosts: u32,
     hosts: Vec<ReportHostOut>,
+    /// What happened in the last days.
+    period: PeriodOut,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -89,11 +91,16 @@ struct ReportHostOut {
     proof_every: Option<String>,
     restore_estimate_secs: Option<u64>,
     repo_size_bytes: Option<u64>,
+    /// As the address of its repository names it; null: of its own, or not known.
+    storage: Option<String>,
+    agent_version: Option<String>,
+    restic_version: Option<String>,
 }
 
 impl ReportHostOut {
     fn new(host: &ReportHost, now: Timestamp) -> Self {
         let row = &host.row;
+        let facts = row.host.facts.as_ref();
         Self {
             id: row.host.id.to_string(),
             name: row.host.name.clone(),
@@ -110,6 +117,9 @@ impl ReportHostOut {
             proof_every: host.proof_every.clone(),
             restore_estimate_secs: row.proof.estimate.map(|estimate| estimate.secs),
             repo_size_bytes: row.size_bytes,
+            storage: row.storage.as_deref().map(str::to_owned),
+            agent_version: facts.map(|facts| facts.agent_version.clone()),
+            restic_version: facts.map(|facts| facts.restic_version.clone()),
         }
     }
 }
@@ -142,6 +152,7 @@ impl From<&Report> for ReportOut {
             restore_estimate_secs,
             restore_estimate_hosts,
             hosts: report.hosts.iter().map(|host| ReportHostOut::new(host, report.made_at)).collect(),
+            period: PeriodOut::from(&report.period),
         }
     }
 }

@@ -96,6 +96,8 @@ words! {
     SendFault: record::SendFault::SAMPLES.map(record::SendFault::code);
     /// Whether a route is used.
     RouteState: record::RouteState::ALL.map(record::RouteState::as_str);
+    /// How often a report is sent.
+    ReportEvery: ["weekly", "monthly"];
     /// What ended an incident.
     IncidentEnding: record::Ending::ALL.map(record::Ending::as_str);
     /// What a day was like.
