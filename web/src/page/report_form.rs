@@ -5,7 +5,7 @@ use super::problem_view::ProblemView;
 use crate::form::Form;
 use crate::format::{When, many};
 use crate::problem::Problem;
-use ::fleet::record::RouteState;
+use ::fleet::record::{ReportPlan, RouteState};
 use ::fleet::{ChannelView, ReportView};
 use schema::Timestamp;
 use serde::Serialize;
@@ -36,8 +36,8 @@ impl ReportFormView {
             action: format!("/notices/channels/{}/report", channel.name),
             states: states(state.as_str()),
             everies: everies(plan.map_or("weekly", |plan| plan.every_word())),
-            day: plan.map_or_else(|| "monday".to_owned(), |plan| plan.day_word()),
-            at: plan.map_or_else(|| "08:00".to_owned(), |plan| plan.time_word()),
+            day: plan.map_or_else(|| "monday".to_owned(), ReportPlan::day_word),
+            at: plan.map_or_else(|| "08:00".to_owned(), ReportPlan::time_word),
             timezone: plan.map(|plan| plan.timezone.clone()).unwrap_or_default(),
             sentence: sentence(now, state, channel.report.as_ref()),
             problem: None,
@@ -76,7 +76,7 @@ fn states(chosen: &str) -> Vec<Choice> {
     let label = |state| match state {
         RouteState::Off => "not sent",
         RouteState::On => "sent",
-        RouteState::WhenTested => "sent, as soon as the channel was tested well",
+        RouteState::WhenTested => "sent, once a test was taken",
     };
     let choice = |state: RouteState| Choice {
         word: state.as_str(),

@@ -60,7 +60,7 @@ pub(crate) fn period_words(period: &Period) -> PeriodWords {
     };
     let need = causes("need", "Needs somebody now", "Hosts", &period.in_need, "host");
     let failures = causes("failures", "Failed backups by cause", "Backups", &period.failures, "backup");
-    let parts = [failures, slowest(period), largest(period), storages(period), versions(period)];
+    let parts = [failures, storages(period), slowest(period), largest(period), versions(period)];
     PeriodWords {
         title: stands(&period.now),
         span: format!("{} to {} UTC", from.text, until.text),
@@ -110,7 +110,8 @@ fn change(before: u32, now: u32, word: &str) -> Option<String> {
 /// `99.3`, never rounded up to all.
 fn percent(counts: &EndCounts) -> String {
     let tenths = u64::from(counts.good) * 1_000 / u64::from(counts.all().max(1));
-    format!("{}.{} %", tenths / 10, tenths % 10)
+    // It stays with its number.
+    format!("{}.{}\u{a0}%", tenths / 10, tenths % 10)
 }
 
 fn backups(counts: &EndCounts) -> String {
@@ -371,14 +372,14 @@ mod tests {
         assert!(words.sentences[1].contains("is not known"));
         assert!(words.sentences.last().unwrap().contains("too many jobs"));
         let ids: Vec<&str> = words.parts.iter().map(|part| part.id).collect();
-        assert_eq!(ids, ["largest", "storages", "versions"]);
+        assert_eq!(ids, ["storages", "largest", "versions"]);
     }
 
     #[test]
     fn not_all_is_never_rounded_up_to_all() {
         let counts = EndCounts { good: 99_999, with_warnings: 0, failed: 1 };
-        assert_eq!(percent(&counts), "99.9 %");
-        assert_eq!(percent(&EndCounts { failed: 0, ..counts }), "100.0 %");
-        assert_eq!(percent(&EndCounts { good: 0, ..counts }), "0.0 %");
+        assert_eq!(percent(&counts), "99.9\u{a0}%");
+        assert_eq!(percent(&EndCounts { failed: 0, ..counts }), "100.0\u{a0}%");
+        assert_eq!(percent(&EndCounts { good: 0, ..counts }), "0.0\u{a0}%");
     }
 }

@@ -70,7 +70,7 @@ async fn what_happened_is_of_the_last_week_or_month_as_it_is_asked_for() {
     }
     client.get("/api/report?weeks=1").await.expect(422);
     let page = client.get("/report?days=30").await.expect(200).text;
-    assert!(page.contains("Of 2 backups 1 ended well (50.0 %)"), "{page}");
+    assert!(page.contains("Of 2 backups 1 ended well (50.0\u{a0}%)"), "{page}");
     assert!(page.contains("href=\"/report?days=30\" aria-current=\"true\""), "{page}");
     let csv = client.get("/report.csv").await.expect(200).text;
     assert!(csv.lines().next().unwrap().ends_with(",storage,agent_version,restic_version"), "{csv}");
