@@ -371,7 +371,8 @@ fn api_accounts() -> Vec<Route> {
             notices("Channels by which incidents are told, and what waits there; never their secrets").lists::<ChannelOut>(),
         ),
         post("/api/channels", Admin, notice::add_channel).doc(
-            notices("Adds a channel. The first one gets a route by which it is told everything, as soon as it was tested well")
+            notices("Adds a channel. The first one gets a route by which it is told everything, and a report each Monday, as soon as it was tested \
+                     well")
                 .takes::<ChannelIn>()
                 .answers::<ChannelOut>(201),
         ),

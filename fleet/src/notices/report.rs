@@ -321,9 +321,15 @@ impl Fleet {
         drop(view);
         let state = self.read()?;
         let today = state.figures()?;
-        let mut made = Vec::new();
+        // Channels of one plan are told the same.
+        let (mut made, mut periods) = (Vec::new(), BTreeMap::new());
         for (channel, at, from) in due {
-            let period = from.map(|from| state.period(from, at)).transpose()?;
+            if let Some(from) = from
+                && !periods.contains_key(&(from, at))
+            {
+                periods.insert((from, at), state.period(from, at)?);
+            }
+            let period = from.and_then(|from| periods.get(&(from, at)).cloned());
             made.push((channel, at, period));
         }
         drop(state);

@@ -3,15 +3,15 @@
 use super::day;
 use super::growth::{self, APART_MS, MOST_SAMPLES, Sample};
 use crate::record::{
-    Cause, CauseCount, EndCounts, EndedBy, First, FleetDay, Incident, Job, JobState, JobWhat, LargeRepo,
-    Period, SlowRun, StorageRate, StorageSeen, VersionCount,
+    Cause, CauseCount, EndCounts, EndedBy, First, FleetDay, Incident, Job, JobFigures, JobState, JobWhat,
+    LargeRepo, Period, SlowRun, StorageRate, StorageSeen, VersionCount,
 };
 use crate::refused::StoreError;
 use crate::store::{HISTORY, INCIDENTS, JOBS, Order, REPOS, Reads, Span};
 use crate::summary::is_good;
 use crate::units::DAY_MS;
 use crate::view::{CauseGroups, HostRow};
-use schema::{HostId, JobId, JobKind, RepoId, Timestamp, version};
+use schema::{Class, HostId, JobId, JobKind, RepoId, Timestamp, version};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -139,8 +139,12 @@ fn failure(job: &Job) -> Option<Cause> {
     Some(match (job.state, job.ended_by()) {
         (JobState::Lost, _) => Cause::Lost { gone: job.agent_gone },
         (_, Some(EndedBy::Machine)) => Cause::Interrupted,
-        (JobState::Warning, _) => Cause::Lacking { class: job.class },
-        (JobState::Succeeded, _) => Cause::NoSnapshot,
+        (JobState::Warning | JobState::Succeeded, _) => match &job.figures {
+            JobFigures::Backup(figures) if !figures.snapshot.is_empty() => {
+                Cause::Lacking { class: job.class.or(Some(Class::SourceEmpty)) }
+            }
+            _ => Cause::NoSnapshot,
+        },
         _ => Cause::Failed { class: job.class, refusal: job.refusal },
     })
 }
@@ -328,6 +332,8 @@ fn versions<'v>(all: impl Iterator<Item = &'v str>) -> First<VersionCount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Actor, AgentGone};
+    use schema::CommandSeq;
 
     #[test]
     fn versions_are_counted_the_oldest_first() {
@@ -335,6 +341,39 @@ mod tests {
         let said: Vec<_> =
             versions(all.into_iter()).items.into_iter().map(|it| (it.version, it.hosts)).collect();
         assert_eq!(said, [("0.9.1".to_owned(), 1), ("0.10.2".to_owned(), 1), ("0.18.0".to_owned(), 2)]);
+    }
+
+    fn job(state: JobState, class: Option<Class>) -> Job {
+        let at = Timestamp(1_780_000_000_000);
+        let what = JobWhat::Backup { group: "etc".to_owned() };
+        let (id, host) = (JobId::new(at, [1; 10]), HostId([2; 16]));
+        let job = Job::new(id, host, what, Actor::System, at, CommandSeq::ZERO);
+        Job { state, class, finished_at: Some(at), ..job }
+    }
+
+    #[test]
+    fn what_somebody_took_back_or_nobody_was_told_is_no_backup_that_failed() {
+        let person = Some(Actor::Operator("ada".to_owned()));
+        let cases = [
+            (job(JobState::Failed, Some(Class::Network)), 1),
+            (job(JobState::Failed, Some(Class::AgentRestarted)), 1),
+            (job(JobState::Lost, None), 1),
+            (job(JobState::Succeeded, None), 1),
+            (job(JobState::Cancelled, Some(Class::Cancelled)), 1),
+            (job(JobState::Cancelled, Some(Class::NotNow)), 0),
+            (job(JobState::Cancelled, None), 0),
+            (Job { cancel_asked_by: person, ..job(JobState::Cancelled, Some(Class::Cancelled)) }, 0),
+            (Job { agent_gone: Some(AgentGone::ServerRestored), ..job(JobState::Lost, None) }, 0),
+            (job(JobState::Running, None), 0),
+        ];
+        for (one, failed) in cases {
+            let mut jobs = Jobs::default();
+            jobs.take(&one);
+            assert_eq!((jobs.backups.failed, jobs.backups.good), (failed, 0), "{one:?}");
+            assert_eq!(jobs.failures.values().sum::<u32>(), failed);
+        }
+        assert_eq!(failure(&job(JobState::Succeeded, None)), Some(Cause::NoSnapshot));
+        assert_eq!(failure(&job(JobState::Cancelled, Some(Class::Cancelled))), Some(Cause::Interrupted));
     }
 
     #[test]
