@@ -219,7 +219,7 @@ struct Work {
 type Head = oneshot::Sender<Result<(Job, Option<u64>), Problem>>;
 
 /// What came first.
-enum First {
+enum FirstPiece {
     Bytes(Vec<u8>),
     /// There are none.
     End,
@@ -270,7 +270,7 @@ impl Work {
         &self,
         download: &mut Download,
         head: &mut Head,
-    ) -> Result<(Option<u64>, First), (DownloadEnd, Problem)> {
+    ) -> Result<(Option<u64>, FirstPiece), (DownloadEnd, Problem)> {
         let mut job_end = pin!(ended(&self.fleet, self.job.id));
         let mut again = tokio::time::interval(AGAIN);
         let mut size = None;
@@ -279,8 +279,8 @@ impl Work {
                 biased;
                 piece = download.next() => match piece {
                     Ok(Piece::Begin(bytes)) => size = bytes,
-                    Ok(Piece::Chunk(bytes)) => return Ok((size, First::Bytes(bytes))),
-                    Ok(Piece::Whole) => return Ok((size, First::End)),
+                    Ok(Piece::Chunk(bytes)) => return Ok((size, FirstPiece::Bytes(bytes))),
+                    Ok(Piece::Whole) => return Ok((size, FirstPiece::End)),
                     Err(broken) => break broken,
                 },
                 () = head.closed() => return Err((DownloadEnd::Left, Problem::internal())),
@@ -300,10 +300,10 @@ impl Work {
     async fn pass<F: Future<Output = Result<(), DownloadEnd>>>(
         &self,
         download: &mut Download,
-        first: First,
+        first: FirstPiece,
         to: impl Fn(Bytes) -> F,
     ) -> Result<(), DownloadEnd> {
-        let First::Bytes(bytes) = first else { return Ok(()) };
+        let FirstPiece::Bytes(bytes) = first else { return Ok(()) };
         let mut held = Bytes::from(bytes);
         let mut job_end = pin!(ended(&self.fleet, self.job.id));
         let mut again = tokio::time::interval(AGAIN);
@@ -338,7 +338,7 @@ impl Work {
     async fn repack(
         &self,
         download: &mut Download,
-        first: First,
+        first: FirstPiece,
         why: &mut Option<String>,
     ) -> Result<(), DownloadEnd> {
         let (pieces, come) = mpsc::channel(2);
