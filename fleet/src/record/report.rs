@@ -182,7 +182,7 @@ impl<T> First<T> {
     }
 }
 
-/// What happened in a while, and how the fleet stands at its end: what a report says.
+/// What happened in a period, and how the fleet stands at its end: what a report says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Period {
     /// When this was read.

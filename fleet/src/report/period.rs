@@ -1,4 +1,4 @@
-//! What happened in a while, and how the fleet stands at its end, as it is read.
+//! What happened in a period, and how the fleet stands at its end, as it is read.
 
 use super::day;
 use super::growth::{self, APART_MS, MOST_SAMPLES, Sample};

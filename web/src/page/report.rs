@@ -138,7 +138,7 @@ fn period_sample(s: &crate::sample::Sample) -> PeriodWords {
         need: part("need", "Needs somebody now", String::new()),
         parts: vec![
             part("failures", "Failed backups by cause", String::new()),
-            part("storages", "Storages", s.text("+139 GiB in this while")),
+            part("storages", "Storages", s.text("+139 GiB in this period")),
         ],
     }
 }

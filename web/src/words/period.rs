@@ -116,7 +116,7 @@ fn percent(counts: &EndCounts) -> String {
 
 fn backups(counts: &EndCounts) -> String {
     if counts.all() == 0 {
-        return "No backup ended in this while.".to_owned();
+        return "No backup ended in this period.".to_owned();
     }
     let warned = match counts.with_warnings {
         0 => String::new(),
@@ -128,7 +128,7 @@ fn backups(counts: &EndCounts) -> String {
 
 fn before(period: &Period) -> String {
     let Some(before) = &period.before else {
-        return "How the fleet stood when this while began is not known.".to_owned();
+        return "How the fleet stood when this period began is not known.".to_owned();
     };
     let now = &period.now;
     let changes = [
@@ -214,7 +214,7 @@ fn largest(period: &Period) -> PeriodPart {
 fn growth(storage: &StorageSeen) -> String {
     let change = storage.change_bytes.map(|change| {
         let sign = if change < 0 { "−" } else { "+" };
-        format!("{sign}{} in this while", bytes(change.unsigned_abs()))
+        format!("{sign}{} in this period", bytes(change.unsigned_abs()))
     });
     let rate = match (storage.rate, storage.bytes_in(AHEAD_DAYS)) {
         (None, _) => "too little is known for a forecast".to_owned(),

@@ -1,4 +1,4 @@
-//! What happened in a while, as the report and webhooks say it.
+//! What happened in a period, as the report and webhooks say it.
 
 use super::time::time;
 use super::words;
@@ -90,7 +90,7 @@ pub(crate) struct VersionCountOut {
     hosts: u32,
 }
 
-/// What happened in a while. Of each list the first 10 (of `storages` 50), and how many more there are.
+/// What happened in a period. Of each list the first 10 (of `storages` 50), and how many more there are.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ReportPeriod)]
 pub(crate) struct PeriodOut {
