@@ -590,17 +590,30 @@ fn a_download_that_loses_somebody_before_its_first_byte_or_at_its_end_is_told_as
         for lost in ["agent", "server", "network"] {
             fs::write(&phase, when).expect("a phase");
             let mut stream = lab.asked();
-            let reader = std::thread::spawn(move || {
+            let mut reader = Some(std::thread::spawn(move || {
                 let mut came = Vec::new();
                 let _ = stream.read_to_end(&mut came);
                 came
+            }));
+            wait::until("restic to be in this phase", LONG, || {
+                if met.exists() {
+                    return Ok(());
+                }
+                if let Some(ended) = reader.take_if(|reader| reader.is_finished()) {
+                    let answer = ended.join().expect("a reader");
+                    panic!("{lost}, {when}: {}", String::from_utf8_lossy(&answer[..answer.len().min(4_096)]));
+                }
+                Err(format!("{lost}, {when}"))
             });
-            wait::until_true("restic to be in this phase", LONG, || met.exists());
             let job = text(&lab.job()["id"]);
             match lost {
                 "agent" => lab.agent.kill_9(),
                 "server" => lab.server.kill_9(),
                 _ => lab.link.cut(),
+            }
+            if lost != "server" {
+                // Else it may still be online from before.
+                lab.server.api.wait_online(lab.host(), false, LONG);
             }
             fs::remove_file(&phase).expect("on it goes");
             fs::remove_file(&met).expect("met");
@@ -609,7 +622,7 @@ fn a_download_that_loses_somebody_before_its_first_byte_or_at_its_end_is_told_as
                 "server" => lab.server.start_again(),
                 _ => lab.link.heal(),
             }
-            let came = reader.join().expect("a reader");
+            let came = reader.expect("an answer under way").join().expect("a reader");
             assert!(!came.ends_with(&whole[whole.len() - 1_000..]), "{lost}, {when}: all of it came");
             assert!(when == "before" || came.len() > BIG_BYTES / 2, "{lost}, {when}: {} bytes", came.len());
             lab.server.api.wait_online(lab.host(), true, LONG);
