@@ -73,6 +73,7 @@ mod link;
 mod listing;
 mod login;
 pub mod maintenance;
+mod nearest;
 mod newcomer;
 mod notices;
 mod op;

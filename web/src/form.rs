@@ -164,8 +164,27 @@ fn not_understood(error: &serde_json::Error, path: &str) -> Problem {
     } else if matches!(path, "" | ".") {
         let place = "The body has the wrong type; see /api/openapi.json.";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", place)
+    } else if let Some(wanted) = wanted(&text) {
+        Problem::invalid(path, format!("The value of {path} is no {wanted}."))
     } else {
         Problem::invalid(path, format!("The value of {path} has the wrong type; see /api/openapi.json."))
+    }
+}
+
+/// What the parser had expected, where that is a plain type. It stands behind the value, which so can't forge it.
+fn wanted(error: &str) -> Option<String> {
+    let (_, expected) = error.rsplit_once(", expected ")?;
+    let expected = expected.split(" at line ").next().unwrap_or_default();
+    let numbers = |most: u64| Some(format!("whole number from 0 to {most}"));
+    match expected {
+        "u8" => numbers(u8::MAX.into()),
+        "u16" => numbers(u16::MAX.into()),
+        "u32" => numbers(u32::MAX.into()),
+        "u64" | "usize" => numbers(u64::MAX),
+        "a boolean" => Some("true or false".to_owned()),
+        "a string" => Some("string".to_owned()),
+        "a sequence" => Some("list".to_owned()),
+        _ => None,
     }
 }
 
@@ -202,5 +221,39 @@ mod tests {
         let wrong = read_json::<Body>(br#"{"password": "hunter2"}"#).err().unwrap();
         assert!(!wrong.message.contains("hunter2"), "{}", wrong.message);
         assert_eq!(wrong.field.as_deref(), Some("password"));
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_told_which_it_should_have() {
+        #[derive(Debug, Default, serde::Deserialize)]
+        #[allow(dead_code, reason = "only its types matter")]
+        #[serde(default)]
+        struct Body {
+            hours: u16,
+            is_on: bool,
+            label: String,
+            causes: Vec<String>,
+            most: Option<u8>,
+        }
+        for (body, field, wanted) in [
+            (r#"{"hours": 70000}"#, "hours", "whole number from 0 to 65535"),
+            (r#"{"hours": -1}"#, "hours", "whole number from 0 to 65535"),
+            (r#"{"hours": 1.5}"#, "hours", "whole number from 0 to 65535"),
+            (r#"{"hours": "x, expected a boolean"}"#, "hours", "whole number from 0 to 65535"),
+            (r#"{"hours": null}"#, "hours", "whole number from 0 to 65535"),
+            (r#"{"most": 256}"#, "most", "whole number from 0 to 255"),
+            (r#"{"is_on": 1}"#, "is_on", "true or false"),
+            (r#"{"label": 7}"#, "label", "string"),
+            (r#"{"causes": "offline"}"#, "causes", "list"),
+            (r#"{"causes": ["offline", 7]}"#, "causes[1]", "string"),
+        ] {
+            let wrong = read_json::<Body>(body.as_bytes()).err().unwrap();
+            let told = (wrong.field.as_deref(), wrong.message.as_str());
+            assert_eq!(
+                told,
+                (Some(field), format!("The value of {field} is no {wanted}.").as_str()),
+                "{body}"
+            );
+        }
     }
 }

@@ -122,6 +122,7 @@ fn status(refused: &Refused) -> StatusCode {
         | Refused::FeedNotFound
         | Refused::ChannelNotFound
         | Refused::RouteNotFound
+        | Refused::GraceNotFound
         | Refused::AccountNotFound => StatusCode::NOT_FOUND,
         Refused::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Refused::AckLink { fault: LinkFault::Unknown } => StatusCode::NOT_FOUND,

@@ -7,6 +7,7 @@
 use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
+use crate::nearest::nearest;
 use crate::record::meta::{META_GRACES, Meta};
 use crate::record::{AuditAction, AuditTarget, Cause, Grace};
 use crate::refused::{Refused, StoreError};
@@ -95,9 +96,18 @@ fn read(input: &GraceInput) -> Result<(Vec<String>, u16), Refused> {
     let known = grace_causes();
     let given: BTreeSet<String> = input.causes.iter().map(|code| code.trim().to_owned()).collect();
     if let Some(other) = given.iter().find(|code| !known.contains(code.as_str())) {
-        let why = match Cause::codes().contains(other.as_str()) {
-            true => format!("The cause {other:?} has no longer grace: a person has to look at it at once."),
-            false => format!("There is no cause {other:?}."),
+        let mut like = Cause::all().filter(|cause| cause.code() == other);
+        let why = match like.next() {
+            None => {
+                let meant = nearest(other, &known);
+                format!("There is no cause {other:?}: did you mean {meant:?}?")
+            }
+            Some(cause) if cause.is_of_server() => {
+                format!("The cause {other:?} is of the server itself, which has no labels.")
+            }
+            Some(_) => {
+                format!("The cause {other:?} has no longer grace: a person has to look at it at once.")
+            }
         };
         return Err(Refused::invalid("causes", why));
     }
@@ -200,6 +210,17 @@ mod tests {
         assert_eq!(field(&input("laptop", &[], MOST_GRACE_HOURS + 1)), Some("hours"));
         assert_eq!(field(&input("laptop", &["rain"], 1)), Some("causes"));
         assert_eq!(field(&input("laptop", &["quarantine"], 1)), Some("causes"));
+        for (cause, why) in [
+            ("offlin", "did you mean \"offline\"?"),
+            ("channel", "is of the server itself, which has no labels"),
+            ("damaged", "a person has to look at it at once"),
+        ] {
+            let refused = read(&input("laptop", &["offline", cause], 1)).err().unwrap();
+            assert!(
+                matches!(&refused, Refused::InvalidInput { message, .. } if message.contains(why)),
+                "{refused:?}"
+            );
+        }
         let usual = read(&input("laptop", &[], 48)).unwrap();
         assert_eq!(usual, (Grace::USUAL.map(str::to_owned).to_vec(), 48));
     }

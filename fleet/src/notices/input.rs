@@ -6,6 +6,7 @@
 use super::ping;
 use crate::maintenance::calendar::Calendar;
 use crate::maintenance::input::window;
+use crate::nearest::nearest;
 use crate::record::{
     BodyTemplate, Cause, Channel, ChannelSecrets, Email, Healthchecks, Heartbeat, MailSecurity, QuietHours,
     RouteState, Script, Secret, Severity, Watched, Webhook, WebhookForm,
@@ -529,42 +530,9 @@ pub(super) fn words(input: &RouteInput) -> Result<(Vec<String>, Vec<String>), Re
     Ok((labels, causes))
 }
 
-/// The known word that differs least from this one: by how many signs are added, left out or others.
-fn nearest<'k>(word: &str, known: &BTreeSet<&'k str>) -> &'k str {
-    let word: Vec<char> = word.chars().take(MOST_WORDS).collect();
-    let distance = |other: &str| {
-        let mut row: Vec<usize> = (0..=word.len()).collect();
-        for (place, letter) in other.chars().enumerate() {
-            let mut before = row[0];
-            row[0] = place + 1;
-            for (at, own) in word.iter().enumerate() {
-                let changed = before + usize::from(*own != letter);
-                before = row[at + 1];
-                row[at + 1] = changed.min(before + 1).min(row[at] + 1);
-            }
-        }
-        row.last().copied().unwrap_or_default()
-    };
-    known.iter().copied().min_by_key(|other| distance(other)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cause_that_there_is_not_is_refused_with_the_nearest() {
-        let known = Cause::codes();
-        for (typed, meant) in [
-            ("offlin", "offline"),
-            ("Missed", "missed"),
-            ("standby-late", "standby_late"),
-            ("netwrok", "network"),
-        ] {
-            assert_eq!(nearest(typed, &known), meant);
-        }
-        assert!(known.contains(nearest("", &known)));
-    }
 
     fn email() -> Email {
         Email {
